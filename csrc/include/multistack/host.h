@@ -1,0 +1,62 @@
+/* The embedded deployment: stacks, channels, one switch and its ports in one process and one thread, behind the loop
+ * contract: one wait fd, one deadline, one process call. An integration is those three plugged into a loop. */
+#ifndef MULTISTACK_HOST_H
+#define MULTISTACK_HOST_H
+
+#include "stack.h"
+#include "switch.h"
+#include "tcp.h"
+#include "udp.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mst_host mst_host;
+
+struct mst_host_options {
+  size_t size;              /* sizeof(struct mst_host_options) */
+  const char *const *ports; /* specs for mst_port_open, NULL-terminated; NULL or empty: no device, `memory` alone */
+  const char *pcap_path;    /* record all packets of all channels as pcapng; NULL: no */
+  void (*log)(void *ctx, enum mst_log_level level, const char *line); /* NULL: errors and warnings to stderr */
+  void *log_ctx;
+};
+
+/* Open the ports and make a switch. With a device the OS reserves each held tuple and gives routes and neighbours;
+ * with none the host is alone: it has 127.0.0.0/8, ::1 and any other address, which all lead to its own stacks. 0 or
+ * -MST_E..., told in full by `failure` (may be NULL). */
+int mst_host_open(const struct mst_host_options *options, mst_host **out, struct mst_failure *failure);
+
+/* Destroy stacks, switch and ports; the devices are as they were before. */
+void mst_host_close(mst_host *host);
+
+/* Add a stack on a channel of its own. `options` may be NULL; its env and net are filled in by the host. The host
+ * owns the stack. */
+int mst_host_add_stack(mst_host *host, const struct mst_stack_options *options, mst_stack **out);
+
+/* Monotonic nanoseconds, the clock of this host's stacks. */
+uint64_t mst_host_now(const mst_host *host);
+
+/* Readable when there is something to process. The same descriptor (an epoll) for the host's life. */
+int mst_host_wait_fd(const mst_host *host);
+
+/* When process is next wanted even though the fd is silent: in the host's clock; 0: now; UINT64_MAX: never. */
+uint64_t mst_host_deadline(const mst_host *host);
+
+/* Do what there is to do: receive, run timers, call back, send. Bounded: work that is left shows as deadline 0. Returns
+ * the number of packets moved. */
+size_t mst_host_process(mst_host *host);
+
+/* Send what callers outside of process have written since; call it before the loop sleeps. Calls nobody back. */
+void mst_host_flush(mst_host *host);
+
+mst_switch *mst_host_switch(mst_host *host);
+
+/* One JSON object of all statistics: ports (mode in force, reason, counters), switch, channels and stacks with their
+ * drops by reason. Returns the length without NUL, as snprintf does. */
+int mst_host_stats_json(mst_host *host, char *out, size_t bytes);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,129 @@
+/* A stack: one instance of the user-space TCP/IP, a machine without clock or I/O. Its driver feeds it packets and the
+ * time, and carries away what it sends.
+ *
+ * One stack, one thread: nothing here locks. `now_ns` is any monotonic clock, the same for all calls, never going
+ * back. Callbacks of connections, listeners and UDP sockets run only inside mst_stack_input and mst_stack_advance,
+ * and may call anything here but those two, mst_stack_flush and mst_stack_destroy. */
+#ifndef MULTISTACK_STACK_H
+#define MULTISTACK_STACK_H
+
+#include "drop.h"
+#include "env.h"
+#include "error.h"
+#include "packet.h"
+#include "types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mst_stack mst_stack;
+
+enum mst_route_flags {
+  MST_ROUTE_LOCAL = 1, /* stays on this host */
+};
+
+struct mst_route {
+  struct mst_addr source; /* the address to send from */
+  uint32_t mtu;           /* of the first hop, in bytes of IP packet */
+  uint32_t flags;         /* MST_ROUTE_... */
+};
+
+/* What a stack asks of the host around it. No call here may call back into the stack. */
+struct mst_net {
+  void *ctx;
+  /* Hold `tuple`. With port 0 any free port is taken and written back; the choice is unpredictable (RFC 6056). From the
+   * return on, packets to the tuple reach this stack and no OS program can take it. 0, -MST_EADDRINUSE, -MST_EACCES,
+   * -MST_EADDRNOTAVAIL, -MST_ENOBUFS (no port free). */
+  int (*lease)(void *ctx, struct mst_tuple *tuple);
+  /* Let go of what lease gave. */
+  void (*release)(void *ctx, const struct mst_tuple *tuple);
+  /* How `destination` is reached. 0, -MST_ENETUNREACH, -MST_EHOSTUNREACH. */
+  int (*route)(void *ctx, const struct mst_addr *destination, struct mst_route *out);
+  /* Send. The headers (iov[0]) are copied before the return; further iov point into memory from env.alloc, which must
+   * keep its contents until env.free of it has returned and may be read until then. 0, or -MST_EAGAIN when the ring
+   * is full: the stack keeps the packet's data and tries again at the next flush. */
+  int (*output)(void *ctx, const struct mst_packet *packet);
+};
+
+struct mst_stack_options {
+  size_t size; /* sizeof(struct mst_stack_options) */
+  struct mst_env env;
+  struct mst_net net;
+  const char *congestion_control; /* "cubic" (NULL means it) or "newreno" */
+  uint32_t send_buffer_bytes;     /* per connection, 0: 4 MiB */
+  uint32_t receive_buffer_bytes;  /* per connection, 0: 4 MiB; also the largest window offered */
+  uint32_t conns_max;             /* 0: 1,048,576 */
+};
+
+/* Make a stack. The options are copied. 0, -MST_EINVAL, -MST_ENOMEM. */
+int mst_stack_create(const struct mst_stack_options *options, mst_stack **out);
+
+/* Give back all memory and leases; sends nothing, calls nobody back. All connections, listeners, sockets and bindings
+ * of the stack are gone with it. */
+void mst_stack_destroy(mst_stack *stack);
+
+/* Take `count` packets, each in one contiguous iov, which need to live only for the call. Runs callbacks. */
+void mst_stack_input(mst_stack *stack, const struct mst_packet *packets, size_t count, uint64_t now_ns);
+
+/* Run the timers that are due. Runs callbacks. */
+void mst_stack_advance(mst_stack *stack, uint64_t now_ns);
+
+/* Send what connections have ready: call it once a loop turn after the application has run, and after input. */
+void mst_stack_flush(mst_stack *stack, uint64_t now_ns);
+
+/* When mst_stack_advance is next wanted; UINT64_MAX: never. */
+uint64_t mst_stack_next_deadline(const mst_stack *stack);
+
+/* X(name, text): counters of a stack. Names that nstat has mean what they mean there. */
+#define MST_STACK_COUNTER_MAP(X)                                                                                       \
+  X(ip_in_receives, "packets taken in")                                                                                \
+  X(ip_out_requests, "packets sent")                                                                                   \
+  X(ip_in_octets, "bytes of IP packets taken in")                                                                      \
+  X(ip_out_octets, "bytes of IP packets sent")                                                                         \
+  X(tcp_active_opens, "connections opened from here")                                                                  \
+  X(tcp_passive_opens, "connections accepted")                                                                         \
+  X(tcp_attempt_fails, "connections that failed before they were established")                                         \
+  X(tcp_estab_resets, "established connections that were reset")                                                       \
+  X(tcp_in_segs, "segments taken in")                                                                                  \
+  X(tcp_out_segs, "segments sent")                                                                                     \
+  X(tcp_retrans_segs, "segments retransmitted")                                                                        \
+  X(tcp_out_rsts, "resets sent")                                                                                       \
+  X(tcp_timeouts, "retransmission timeouts")                                                                           \
+  X(tcp_challenge_acks, "challenge ACKs sent (RFC 5961)")                                                              \
+  X(tcp_delayed_acks, "delayed ACKs sent by timer")                                                                    \
+  X(tcp_zero_window_probes, "zero-window probes sent")                                                                 \
+  X(tcp_keepalives, "keepalive probes sent")                                                                           \
+  X(tcp_time_wait, "connections that entered TIME-WAIT")                                                               \
+  X(tcp_urgent, "segments with URG taken in")                                                                          \
+  X(tcp_pmtu_reductions, "path MTU reductions by ICMP")                                                                \
+  X(udp_in_datagrams, "datagrams delivered")                                                                           \
+  X(udp_out_datagrams, "datagrams sent")                                                                               \
+  X(udp_no_ports, "datagrams to no socket")                                                                            \
+  X(icmp_in_msgs, "ICMP messages taken in")
+
+struct mst_stack_stats {
+#define MST__X(name, text) uint64_t name;
+  MST_STACK_COUNTER_MAP(MST__X)
+#undef MST__X
+  uint64_t drops[MST_DROP_COUNT];
+  uint64_t conns;        /* now open, TIME-WAIT not included */
+  uint64_t time_wait;    /* now in TIME-WAIT */
+  uint64_t memory_bytes; /* now taken from env.alloc */
+};
+
+void mst_stack_get_stats(const mst_stack *stack, struct mst_stack_stats *out);
+
+/* Hold a local tuple before its use. Port 0 takes any free port. A tuple that is bound already in this stack is shared
+ * while it has no listener (the meaning of SO_REUSEADDR). 0 or what net.lease returned. The binding belongs to the
+ * caller until mst_unbind; listeners and connections made from it keep the lease alive by themselves. */
+typedef struct mst_binding mst_binding;
+int mst_bind(mst_stack *stack, enum mst_protocol protocol, const struct mst_endpoint *local, unsigned bind_flags,
+             mst_binding **out);
+void mst_unbind(mst_binding *binding);
+void mst_binding_local(const mst_binding *binding, struct mst_endpoint *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,99 @@
+/* The switch: which packet goes to whom, and who may send as what.
+ *
+ * A tuple that a channel holds belongs to that channel alone. Every packet is copied first and validated on the copy.
+ * One thread. The switch makes no system call itself: what it needs of the OS (a reservation of each tuple, routes,
+ * neighbours) it asks of mst_switch_os; without one it is alone on its host, as in tests and between memory ports. */
+#ifndef MULTISTACK_SWITCH_H
+#define MULTISTACK_SWITCH_H
+
+#include "channel.h"
+#include "drop.h"
+#include "port.h"
+#include "stack.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mst_switch mst_switch;
+
+/* Where a packet to some destination goes. */
+struct mst_next_hop {
+  struct mst_addr source;  /* preferred source address */
+  struct mst_addr gateway; /* the neighbour to resolve: the gateway or the destination itself */
+  unsigned ifindex;        /* device it leaves by; 0 with `local` */
+  uint32_t mtu;
+  bool local; /* an address of this host */
+};
+
+enum mst_neighbour_state { MST_NEIGHBOUR_KNOWN, MST_NEIGHBOUR_PENDING, MST_NEIGHBOUR_FAILED };
+
+struct mst_switch_os {
+  void *ctx;
+  /* Take `tuple` from the OS's programs: bind a kernel socket to it. With port 0 choose a free one and write it back.
+   * 0, -MST_EADDRINUSE, -MST_EACCES, -MST_EADDRNOTAVAIL. `*cookie` names the reservation. */
+  int (*reserve)(void *ctx, struct mst_tuple *tuple, intptr_t *cookie);
+  void (*unreserve)(void *ctx, intptr_t cookie);
+  /* The OS's route. 0, -MST_ENETUNREACH, -MST_EHOSTUNREACH. */
+  int (*route)(void *ctx, const struct mst_addr *destination, struct mst_next_hop *out);
+  /* The OS's neighbour entry; PENDING starts resolution and the switch asks again after mst_switch_neighbours_changed.
+   */
+  enum mst_neighbour_state (*neighbour)(void *ctx, unsigned ifindex, const struct mst_addr *addr, uint8_t mac[6]);
+};
+
+struct mst_switch_options {
+  size_t size; /* sizeof(struct mst_switch_options) */
+  struct mst_env env;
+  const struct mst_switch_os *os; /* must outlive the switch; NULL: alone on its host */
+};
+
+int mst_switch_create(const struct mst_switch_options *options, mst_switch **out);
+void mst_switch_destroy(mst_switch *sw); /* ports are closed, channels are not */
+
+/* The switch owns the port from here on. A device is carried by one port at most: else -MST_EEXIST. */
+int mst_switch_add_port(mst_switch *sw, struct mst_port *port);
+
+/* Channels are named by small integers. Detaching frees all leases of the channel. */
+int mst_switch_attach(mst_switch *sw, mst_channel *channel, unsigned *id);
+void mst_switch_detach(mst_switch *sw, unsigned id);
+
+/* Write packets of this channel, both directions, to `pcap` too (NULL: stop). The caller keeps `pcap`. */
+void mst_switch_tee(mst_switch *sw, unsigned id, mst_pcap *pcap, const char *name);
+
+/* Hold `tuple` for channel `id`; the shapes and errors of mst_net.lease. */
+int mst_switch_lease(mst_switch *sw, unsigned id, struct mst_tuple *tuple);
+void mst_switch_release(mst_switch *sw, unsigned id, const struct mst_tuple *tuple);
+/* True when somebody holds a tuple that packets to (protocol, addr, port) would reach. */
+bool mst_switch_holds(const mst_switch *sw, enum mst_protocol protocol, const struct mst_endpoint *local);
+
+/* The shape of mst_net.route. */
+int mst_switch_route(mst_switch *sw, const struct mst_addr *destination, struct mst_route *out);
+
+/* Routes, addresses or neighbours of the OS have changed: drop what was cached, send what waited. */
+void mst_switch_routes_changed(mst_switch *sw);
+void mst_switch_neighbours_changed(mst_switch *sw);
+
+/* Forward up to `budget` packets from each port and channel. Returns how many were forwarded or dropped: 0 means that
+ * nothing is left to do. `now_ns` stamps captures and bounds how long packets wait for a neighbour. */
+size_t mst_switch_process(mst_switch *sw, unsigned budget, uint64_t now_ns);
+
+/* The two halves of it, for a driver that knows which side has work. */
+size_t mst_switch_process_ports(mst_switch *sw, unsigned budget, uint64_t now_ns);
+size_t mst_switch_process_channels(mst_switch *sw, unsigned budget, uint64_t now_ns);
+
+struct mst_switch_stats {
+  uint64_t to_channel_packets, to_channel_bytes; /* delivered to this channel */
+  uint64_t from_channel_packets, from_channel_bytes;
+  uint64_t drops[MST_DROP_COUNT];
+};
+/* Of one channel; drops are of what it sent and of what it should have got. Returns -MST_EBADF for an unknown id. */
+int mst_switch_channel_stats(const mst_switch *sw, unsigned id, struct mst_switch_stats *out);
+/* Of the whole switch, ports included. */
+void mst_switch_get_stats(const mst_switch *sw, struct mst_switch_stats *out);
+/* Call `each` for every port. */
+void mst_switch_each_port(const mst_switch *sw, void (*each)(struct mst_port *port, void *user), void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

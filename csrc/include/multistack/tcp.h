@@ -1,0 +1,154 @@
+/* TCP connections and listeners of a stack (RFC 9293 3.9.1, made for event loops: no call blocks).
+ *
+ * Life of a connection: mst_connect or mst_accept gives it; events tell its progress; mst_close or mst_abort gives it
+ * back, whatever state it is in, and after that call the pointer is dead and no event comes. What was written before
+ * mst_close is still delivered, by the stack, in the background. A connection that failed (MST_EV_ERROR) stays
+ * readable for its error until it is closed. */
+#ifndef MULTISTACK_TCP_H
+#define MULTISTACK_TCP_H
+
+#include "stack.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mst_conn mst_conn;
+typedef struct mst_listener mst_listener;
+
+enum mst_event {
+  MST_EV_CONNECTED = 1, /* established; once */
+  MST_EV_READABLE = 2,  /* new data or the peer's FIN has arrived since the last READABLE event */
+  MST_EV_WRITABLE = 4,  /* there is room again after a write took less than it was given */
+  MST_EV_ERROR = 8,     /* the connection is dead, mst_conn_error tells why; once, and no event after it */
+  MST_EV_DRAINED = 16,  /* all that was written (and the FIN, when shut down) is acknowledged */
+};
+
+/* `events` is a set of MST_EV_..., at least one; one call per connection and batch of input. */
+typedef void (*mst_conn_event_cb)(mst_conn *conn, unsigned events, void *user);
+
+/* At least one connection waits in mst_accept since the last call. */
+typedef void (*mst_listener_event_cb)(mst_listener *listener, void *user);
+
+/* Listen on `binding` (MST_TCP). The binding may be unbound after this. `backlog` bounds the established connections
+ * that wait for mst_accept, and half-open ones too (0: 128). 0, -MST_EADDRINUSE (there is a listener), -MST_ENOMEM,
+ * -MST_EINVAL. */
+int mst_listen(mst_binding *binding, unsigned backlog, mst_listener_event_cb event, void *user, mst_listener **out);
+
+/* Stop listening. Connections that nobody accepted are reset. The pointer is dead after this. */
+void mst_listener_close(mst_listener *listener);
+void mst_listener_local(const mst_listener *listener, struct mst_endpoint *out);
+
+/* The oldest established connection that waits, or NULL. The caller owns it. */
+mst_conn *mst_accept(mst_listener *listener);
+
+/* Open a connection to `remote`, from `binding` (shared, may be unbound after this) or, where it is NULL, from an
+ * ephemeral port. 0 and *out, then CONNECTED or ERROR; or -MST_EADDRINUSE (the four-tuple exists), -MST_EADDRNOTAVAIL
+ * (no ephemeral port), -MST_ENETUNREACH, -MST_EAFNOSUPPORT, -MST_EINVAL, -MST_ENOMEM. */
+int mst_connect(mst_stack *stack, mst_binding *binding, const struct mst_endpoint *remote, mst_conn_event_cb event,
+                void *user, mst_conn **out);
+
+/* Who is told. A connection from mst_accept tells nobody until this is called; what happened before it is told by the
+ * caller's own first mst_read. */
+void mst_conn_set_event(mst_conn *conn, mst_conn_event_cb event, void *user);
+void *mst_conn_user(const mst_conn *conn);
+
+/* Copy received bytes out, in order, each once. n > 0; 0: the peer sent FIN and all before it was read; -MST_EAGAIN:
+ * nothing yet; or the connection's error after all data was read. Reading opens the window. */
+ptrdiff_t mst_read(mst_conn *conn, void *buffer, size_t bytes);
+
+/* The same without the copy: up to `count` spans of received bytes, valid until the next call on this connection or
+ * the end of the callback. Returns how many, 0 when there is nothing. mst_consume then takes `bytes` off the front. */
+size_t mst_peek(mst_conn *conn, struct mst_iov *spans, size_t count);
+void mst_consume(mst_conn *conn, size_t bytes);
+
+/* Bytes that can be read now. */
+size_t mst_readable_bytes(const mst_conn *conn);
+
+/* Take bytes to send; they are copied. Returns how many, at least 1; -MST_EAGAIN when the buffer is full (WRITABLE
+ * comes); -MST_ENOTCONN before the connection attempt; -MST_EPIPE after mst_shutdown; or the connection's error.
+ * Writing while connecting is allowed. Sent at the next mst_stack_flush. */
+ptrdiff_t mst_write(mst_conn *conn, const void *data, size_t bytes);
+ptrdiff_t mst_writev(mst_conn *conn, const struct mst_iov *iov, size_t count);
+
+/* Bytes that were written and are not yet acknowledged, and how many more can be written now. */
+size_t mst_unacked_bytes(const mst_conn *conn);
+size_t mst_writable_bytes(const mst_conn *conn);
+
+/* Send FIN after what was written. Reading goes on. 0, -MST_ENOTCONN, or the connection's error. */
+int mst_shutdown(mst_conn *conn);
+
+/* Close: with unread data, or with linger 0, the peer is reset (RFC 2525 2.17), else FIN after what was written. */
+void mst_close(mst_conn *conn);
+
+/* Reset the peer (RFC 9293 3.10.5). */
+void mst_abort(mst_conn *conn);
+
+/* 0, or why the connection died: -MST_ECONNREFUSED, -MST_ECONNRESET, -MST_ETIMEDOUT, -MST_EHOSTUNREACH ... */
+int mst_conn_error(const mst_conn *conn);
+
+void mst_conn_local(const mst_conn *conn, struct mst_endpoint *out);
+void mst_conn_remote(const mst_conn *conn, struct mst_endpoint *out);
+
+/* Options and their defaults. Times in milliseconds. Set before connecting or at any time. 0, -MST_EINVAL,
+ * -MST_ENOPROTOOPT. */
+enum mst_tcp_option {
+  MST_TCP_NODELAY,            /* 0; 1 switches Nagle's algorithm off (RFC 9293 3.7.4) */
+  MST_TCP_KEEPALIVE,          /* 0; 1 switches keepalive on (RFC 9293 3.8.4) */
+  MST_TCP_KEEPALIVE_IDLE,     /* 7,200,000 */
+  MST_TCP_KEEPALIVE_INTERVAL, /* 75,000 */
+  MST_TCP_KEEPALIVE_COUNT,    /* 9 */
+  MST_TCP_LINGER,             /* -1: off; 0: close resets; n: a close in the background that lasts longer resets */
+  MST_TCP_USER_TIMEOUT, /* 0: the default of RFC 9293 3.8.3 (R2, about 15 minutes); else when unacknowledged data kills
+                         */
+  MST_TCP_SEND_BUFFER,  /* bytes */
+  MST_TCP_RECEIVE_BUFFER, /* bytes; the window offered never shrinks below what was promised */
+  MST_TCP_OOBINLINE,      /* 1, and only 1: urgent data is delivered in line (RFC 6093 4) */
+  MST_TCP_TOS,            /* 0; the DS field of what is sent */
+  MST_TCP_TTL,            /* 64 */
+};
+int mst_conn_set_option(mst_conn *conn, enum mst_tcp_option option, int64_t value);
+int64_t mst_conn_get_option(const mst_conn *conn, enum mst_tcp_option option);
+
+/* Choose the congestion control of one connection: "cubic", "newreno". 0 or -MST_ENOENT. */
+int mst_conn_set_congestion_control(mst_conn *conn, const char *name);
+
+/* True while urgent data that has been announced is still to be read (RFC 9293 3.8.5). */
+bool mst_conn_urgent(const mst_conn *conn);
+
+enum mst_tcp_state {
+  MST_CLOSED,
+  MST_LISTEN,
+  MST_SYN_SENT,
+  MST_SYN_RECEIVED,
+  MST_ESTABLISHED,
+  MST_FIN_WAIT_1,
+  MST_FIN_WAIT_2,
+  MST_CLOSE_WAIT,
+  MST_CLOSING,
+  MST_LAST_ACK,
+  MST_TIME_WAIT
+};
+const char *mst_tcp_state_name(enum mst_tcp_state state);
+
+/* Field names are Linux's tcp_info's where the meaning is the same; units in names otherwise. */
+struct mst_tcp_info {
+  enum mst_tcp_state state;
+  struct mst_endpoint local, remote;
+  const char *congestion_control;
+  uint32_t rto_us, rtt_us, rttvar_us, min_rtt_us;
+  uint32_t snd_mss, rcv_mss, pmtu;
+  uint32_t snd_cwnd_bytes, snd_ssthresh_bytes, snd_wnd, rcv_wnd;
+  uint32_t unacked_bytes, unsent_bytes, unread_bytes;
+  uint32_t retransmits, total_retrans;
+  uint64_t bytes_sent, bytes_acked, bytes_received, segs_out, segs_in;
+};
+void mst_conn_get_info(const mst_conn *conn, struct mst_tcp_info *out);
+
+/* Call `each` for every connection (TIME-WAIT included) and listener; it must not change the stack. */
+void mst_stack_each_conn(const mst_stack *stack, void (*each)(const struct mst_tcp_info *info, void *user), void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,22 @@
+/* UDP header (RFC 768): parse and build, pure. */
+#ifndef MST_WIRE_UDP_H
+#define MST_WIRE_UDP_H
+
+#include "multistack/drop.h"
+#include "multistack/types.h"
+
+#define MST__UDP_HEADER_BYTES 8
+
+struct mst__udp {
+  uint16_t source_port, destination_port;
+  uint16_t checksum; /* 0: not computed (IPv4 only) */
+  const uint8_t *payload;
+  uint32_t payload_bytes;
+};
+
+enum mst_drop mst__udp_parse(const uint8_t *datagram, size_t bytes, struct mst__udp *out);
+
+/* Write the header with checksum 0; returns 8. */
+size_t mst__udp_build(uint8_t *out, uint16_t source_port, uint16_t destination_port, uint32_t payload_bytes);
+
+#endif
