@@ -1,0 +1,1 @@
+/* One raw peer that speaks packet scripts to a stack. */
