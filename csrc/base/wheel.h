@@ -22,7 +22,6 @@ struct mst__wheel {
   uint64_t now_tick;
   uint64_t occupied[MST__WHEEL_LEVELS]; /* a bit for each slot that is not empty */
   struct mst__list slots[MST__WHEEL_LEVELS][MST__WHEEL_SLOTS];
-  uint32_t count;
 };
 
 void mst__wheel_init(struct mst__wheel *wheel, uint64_t now_ns);

@@ -21,10 +21,14 @@ struct mst__ip {
 };
 
 /* Parse the header of `bytes` bytes of IP packet. IPv4 header checksum is verified. Source routing is refused
- * (IP_OPTION), other IPv4 options are skipped; of IPv6's extension headers hop-by-hop (padding and router alert only),
- * and destination options (padding only) are skipped, routing headers are refused; a fragment is FRAGMENT (an IPv6
- * atomic fragment, RFC 6946, is not). */
+ * (IP_OPTION), other IPv4 options are skipped; of IPv6's extension headers hop-by-hop and destination options are
+ * skipped when all in them may be (RFC 8200 4.2), routing headers are refused; a fragment is FRAGMENT (an IPv6 atomic
+ * fragment, RFC 6946, is not). An IPv4-mapped address in an IPv6 header is refused (SOURCE_ADDRESS,
+ * DESTINATION_ADDRESS). */
 enum mst_drop mst__ip_parse(const uint8_t *data, size_t bytes, struct mst__ip *out);
+
+/* Skip what mst__ip_parse skips, from `*at` (<= bytes) on; both in-outs are then the transport's. */
+enum mst_drop mst__ip6_skip_extensions(const uint8_t *data, size_t bytes, uint8_t *protocol, size_t *at);
 
 /* What a header that we send says. Both versions: chosen by the family of `destination`. */
 struct mst__ip_fields {

@@ -46,7 +46,8 @@ struct mst__tcp {
 };
 
 /* Parse a segment of `bytes` bytes; the checksum is the caller's. An option of impossible length ends the options
- * (RFC 9293 3.2, MUST-7), it is no reason to drop; a data offset outside the segment is TCP_HEADER. */
+ * (RFC 9293 3.2, MUST-7), it is no reason to drop; a data offset outside the segment is TCP_HEADER. MSS,
+ * window scale and SACK permitted are read of a SYN alone (RFC 9293 3.7.1, RFC 7323 2.2, RFC 2018 2). */
 enum mst_drop mst__tcp_parse(const uint8_t *segment, size_t bytes, struct mst__tcp *out);
 
 /* Write options in Linux's order (MSS, SACK permitted, timestamps, window scale; SACK blocks last, as many as fit),
