@@ -1,0 +1,79 @@
+// npm test and its parts.
+import { buildTests } from '../build.mjs';
+import { runCtest } from '../lib/ctest.mjs';
+import { Tally } from '../lib/tally.mjs';
+import { runUvu } from '../lib/uvu.mjs';
+import { setup } from '../setup.mjs';
+import { fuzz, fuzzTargets } from './fuzz.mjs';
+import { lint } from './lint.mjs';
+
+const isIntegration = (file) => file.includes('/integration/');
+
+const sanitizers = {
+  ASAN_OPTIONS: 'detect_stack_use_after_return=1:strict_string_checks=1',
+  UBSAN_OPTIONS: 'print_stacktrace=1',
+};
+
+/** What each script runs, in order: what is cheap and likely to fail first. */
+const parts = {
+  'test:unit': [cUnit, typeScriptUnit],
+  'test:sim': [cSim],
+  'test:integration': [cIntegration, typeScriptIntegration],
+  test: [lintAll, cUnit, cSim, cSanitized, typeScriptUnit, cIntegration, typeScriptIntegration, fuzzAll, demoOnce],
+};
+
+export async function main(_args, script) {
+  await setup('test', 'lint', 'demo');
+  const tally = new Tally();
+  for (const part of parts[script]) await part(tally);
+  return tally.print();
+}
+
+async function lintAll(tally) {
+  console.log('lint');
+  await lint(tally);
+}
+
+async function cUnit(tally) {
+  console.log('C unit tests');
+  await runCtest(await buildTests('test'), 'unit', tally);
+}
+
+async function cSim(tally) {
+  console.log('simulated network');
+  await runCtest(await buildTests('test'), 'sim', tally);
+}
+
+async function cSanitized(tally) {
+  console.log('C unit tests and simulated network, address and undefined-behaviour sanitizers');
+  const folder = await buildTests('sanitize');
+  const options = { environment: sanitizers, suffix: ' (sanitizers)' };
+  await runCtest(folder, 'unit', tally, options);
+  await runCtest(folder, 'sim', tally, options);
+}
+
+async function typeScriptUnit(tally) {
+  console.log('TypeScript tests');
+  await runUvu((file) => !isIntegration(file), tally);
+}
+
+async function cIntegration(tally) {
+  console.log('integration with the kernel');
+  await runCtest(await buildTests('test'), 'integration', tally);
+}
+
+async function typeScriptIntegration(tally) {
+  console.log('integration with the kernel, from Node');
+  await runUvu(isIntegration, tally);
+}
+
+async function fuzzAll(tally) {
+  console.log('fuzzing');
+  await fuzz(fuzzTargets(), 20, tally);
+}
+
+async function demoOnce(tally) {
+  console.log('demo');
+  const { checkDemo } = await import('../demo/check.mjs');
+  await checkDemo(tally);
+}

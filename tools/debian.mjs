@@ -1,0 +1,83 @@
+// The Debian packages that each kind of work needs, and their installation.
+import { Failure, run, tryOutput } from './lib/exec.mjs';
+
+const packages = {
+  build: [
+    'clang',
+    'cmake',
+    'g++',
+    'gcc',
+    'libbpf-dev',
+    'libelf-dev',
+    'libmnl-dev',
+    'libuv1-dev',
+    'libxdp-dev',
+    'llvm',
+    'make',
+    'pkg-config',
+    'zlib1g-dev',
+  ],
+  demo: ['curl', 'iproute2'],
+  lint: ['clang-format', 'clang-tidy'],
+  test: [
+    'curl',
+    'ethtool',
+    'iproute2',
+    'iptables',
+    'libclang-rt-14-dev',
+    'libcmocka-dev',
+    'netcat-openbsd',
+    'nftables',
+    'openssl',
+    'procps',
+    'tshark',
+  ],
+  bench: ['iproute2', 'libcmocka-dev', 'procps', 'wrk'],
+};
+
+/** Install what is missing of the named sets; without root say what is missing. */
+export async function installDebianPackages(...sets) {
+  const wanted = [...new Set(sets.flatMap((set) => packages[set]))].sort();
+  const missing = missingPackages(wanted);
+  if (missing.length === 0) return;
+
+  const install = ['apt-get', 'install', '-y', '--no-install-recommends', ...missing];
+  if (process.getuid() !== 0) {
+    throw new Failure(
+      `these Debian packages are missing: ${missing.join(' ')}\ninstall them: sudo ${install.join(' ')}`,
+    );
+  }
+  console.log(`Installing Debian packages: ${missing.join(' ')}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const quiet = [install[0], '-qq', ...install.slice(1)];
+  if ((await run(quiet, { env })) === 0) return;
+  await run(['apt-get', 'update', '-qq'], { env });
+  if ((await run(quiet, { env })) !== 0) {
+    throw new Failure(
+      `apt could not install: ${missing.join(' ')}\ntry by hand: apt-get update && ${install.join(' ')}`,
+    );
+  }
+}
+
+function missingPackages(wanted) {
+  if (tryOutput(['dpkg-query', '--version']) === null) {
+    console.error(`This is not Debian: the setup cannot check for the packages ${wanted.join(' ')}.`);
+    return [];
+  }
+  // dpkg-query exits 1 when a package is unknown to it, and still lists the others.
+  const installed = new Set(
+    (
+      tryOutput([
+        'sh',
+        '-c',
+        'dpkg-query -W -f \'${db:Status-Abbrev} ${Package}\\n\' "$@" 2>/dev/null; true',
+        'sh',
+        ...wanted,
+      ]) ?? ''
+    )
+      .split('\n')
+      .filter((line) => line.startsWith('ii'))
+      .map((line) => line.split(/\s+/)[1]),
+  );
+  return wanted.filter((name) => !installed.has(name));
+}
