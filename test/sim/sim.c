@@ -98,16 +98,18 @@ static int route(void *ctx, const struct mst_addr *destination, struct mst_route
   return 0;
 }
 
-/* The switch drops what comes from a tuple that the stack does not hold; here it is a bug. */
-static void check_source(const struct sim_node *node, const struct mst_packet *packet) {
+/* The switch drops what comes from a tuple that the stack does not hold. Here it is a bug, but for the reset that
+ * answers a packet which comes late. True: it may go. */
+static bool check_source(const struct sim_node *node, const struct mst_packet *packet) {
   const uint8_t *header = packet->iov[0].base;
   struct mst_tuple tuple = {.addr = MST_ADDR_ANY4};
   struct mst_addr destination;
   size_t ip = sim_ip_header(header, packet->iov[0].len, &tuple.protocol);
-  if (!ip || (tuple.protocol != MST_TCP && tuple.protocol != MST_UDP)) return;
+  if (!ip || (tuple.protocol != MST_TCP && tuple.protocol != MST_UDP)) return true;
   sim_ip_addresses(header, &tuple.addr, &destination);
   tuple.port = sim_get16(header + ip);
-  if (conflicts(node, &tuple)) return;
+  if (conflicts(node, &tuple)) return true;
+  if (tuple.protocol == MST_TCP && header[ip + 13] & SIM_RST) return false;
   fprintf(stderr, "a stack sent from port %u, which it does not hold\n", tuple.port);
   abort();
 }
@@ -120,7 +122,7 @@ static int output(void *ctx, const struct mst_packet *packet) {
     node->want_flush = true;
     return -MST_EAGAIN;
   }
-  check_source(node, packet);
+  if (!check_source(node, packet)) return 0;
   node->outputs++;
   sim_send(node, packet);
   return 0;
