@@ -30,12 +30,7 @@ export const typeScriptCompiler = path.join(root, 'node_modules/@typescript/nati
 const variants = {
   test: ['-DMULTISTACK_TESTS=ON'],
   sanitize: ['-DMULTISTACK_TESTS=ON', '-DMULTISTACK_SANITIZE=ON'],
-  fuzz: [
-    '-DMULTISTACK_FUZZ=ON',
-    '-DMULTISTACK_SANITIZE=ON',
-    '-DCMAKE_C_COMPILER=clang',
-    '-DCMAKE_CXX_COMPILER=clang++',
-  ],
+  fuzz: ['-DMULTISTACK_FUZZ=ON', '-DCMAKE_C_COMPILER=clang', '-DCMAKE_CXX_COMPILER=clang++'],
 };
 
 /** Build the C tests of one variant: `test`, `sanitize` or `fuzz`. Returns the folder. */

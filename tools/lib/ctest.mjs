@@ -69,7 +69,10 @@ function count({ name, seconds, outcome, output }, tally, label) {
   const lines = output.split('\n');
   const listed = (state) =>
     lines.filter((line) => line.startsWith(`[  ${state} ] `) && !/ test\(s\)/.test(line)).map((line) => line.slice(13));
-  const passed = lines.reduce((sum, line) => sum + Number(/^\[ {2}PASSED {2}\] (\d+) test\(s\)/.exec(line)?.[1] ?? 0), 0);
+  const passed = lines.reduce(
+    (sum, line) => sum + Number(/^\[ {2}PASSED {2}\] (\d+) test\(s\)/.exec(line)?.[1] ?? 0),
+    0,
+  );
   if (outcome === 'failed') {
     console.log(output);
     const failed = [...new Set(listed('FAILED '))];

@@ -1,0 +1,146 @@
+// `multistack doctor`: gather the facts of this machine, judge them, print the verdicts.
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { table } from '../table.js';
+import {
+  effectiveCapabilities,
+  grantCommand,
+  missingCapabilities,
+  xdpCapabilities,
+  type Capability,
+} from './capabilities.js';
+import { judgeDevice, type DeviceVerdict, type Link } from './devices.js';
+import { checkKernel, type Check, type KernelFacts } from './kernel.js';
+
+interface Report {
+  ok: boolean;
+  checks: Check[];
+  ports: DeviceVerdict[];
+}
+
+/** Print what works here. Returns 0 when devices can be carried, 1 when something is missing for it. */
+export function doctor(json: boolean): number {
+  const report = examine();
+  console.log(json ? JSON.stringify(report, null, 2) : render(report));
+  return report.ok ? 0 : 1;
+}
+
+function examine(): Report {
+  const checks = [checkNode(), checkAddon(), ...checkKernel(kernelFacts()), checkCapabilities()];
+  const ports: DeviceVerdict[] = [
+    { port: 'memory', works: true, detail: 'stacks of one process among themselves; no privilege needed' },
+    ...links().map((link) => judgeDevice(link, driverOf(link.ifname), receiveQueues(link.ifname))),
+  ];
+  return {
+    ok: checks.every((check) => check.ok) && ports.some((port) => port.port !== 'memory' && port.works),
+    checks,
+    ports,
+  };
+}
+
+function checkNode(): Check {
+  const ok = Number(process.versions.node.split('.')[0]) >= 20;
+  return { name: 'Node', ok, detail: process.version, ...(!ok && { fix: 'install Node 20 or later' }) };
+}
+
+/** In a process of its own: a library that is missing must not end this one. */
+function checkAddon(): Check {
+  const index = new URL('../../index.js', import.meta.url).href;
+  const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', `await import('${index}')`], {
+    encoding: 'utf8',
+    env: { ...process.env, NODE_OPTIONS: '' },
+  });
+  const name = 'addon';
+  if (status === 0) return { name, ok: true, detail: 'the native part loads' };
+  const reason = /^\w*Error.*$/m.exec(stderr)?.[0] ?? `exit ${status ?? 'by signal'}`;
+  return { name, ok: false, detail: reason, fix: 'npm run build' };
+}
+
+function kernelFacts(): KernelFacts {
+  return {
+    release: os.release(),
+    protocols: readOr('/proc/net/protocols', ''),
+    btf: existsSync('/sys/kernel/btf/vmlinux'),
+    tun: !existsSync('/dev/net/tun') ? 'missing' : writable('/dev/net/tun') ? 'usable' : 'forbidden',
+  };
+}
+
+function checkCapabilities(): Check {
+  const needed: Capability[] = xdpCapabilities.filter((name) => name !== 'CAP_IPC_LOCK' || !unlimitedLockedMemory());
+  const missing = missingCapabilities(effectiveCapabilities(readOr('/proc/self/status', '')), needed);
+  const name = 'capabilities';
+  if (missing.length === 0) return { name, ok: true, detail: needed.join(' ') };
+  const { uid, gid } = os.userInfo();
+  return {
+    name,
+    ok: false,
+    detail: `missing for xdp and tap ports: ${missing.join(' ')}`,
+    fix: grantCommand(needed, uid, gid),
+  };
+}
+
+function unlimitedLockedMemory(): boolean {
+  return /^Max locked memory\s+unlimited/m.test(readOr('/proc/self/limits', ''));
+}
+
+function links(): Link[] {
+  const { status, stdout } = spawnSync('ip', ['-json', '-details', 'link', 'show'], { encoding: 'utf8' });
+  return status === 0 ? (JSON.parse(stdout) as Link[]) : [];
+}
+
+function driverOf(device: string): string | undefined {
+  try {
+    return path.basename(readlinkSync(`/sys/class/net/${device}/device/driver`));
+  } catch {
+    return undefined;
+  }
+}
+
+function receiveQueues(device: string): number {
+  try {
+    return readdirSync(`/sys/class/net/${device}/queues`).filter((name) => name.startsWith('rx-')).length;
+  } catch {
+    return 1;
+  }
+}
+
+function readOr(file: string, otherwise: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return otherwise;
+  }
+}
+
+function writable(file: string): boolean {
+  try {
+    accessSync(file, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function render({ ok, checks, ports }: Report): string {
+  const mark = (good: boolean): string => (good ? 'ok' : 'no');
+  const fixes = [
+    ...checks.filter((check) => !check.ok).map((check) => `${check.name}: ${check.fix ?? check.detail}`),
+    ...ports.filter((port) => port.fix !== undefined).map((port) => `${port.port}: ${port.fix ?? ''}`),
+  ];
+  return [
+    table(
+      ['this machine', '', ''],
+      checks.map((check) => [check.name, mark(check.ok), check.detail]),
+    ),
+    '',
+    table(
+      ['port', '', ''],
+      ports.map((port) => [port.port, mark(port.works), port.detail]),
+    ),
+    '',
+    ...(fixes.length > 0 ? ['What would change that:', ...fixes.map((fix) => `  ${fix}`)] : []),
+    ok ? 'Devices can be carried here.' : 'Without that, only the memory port works.',
+  ].join('\n');
+}

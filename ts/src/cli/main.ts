@@ -1,0 +1,48 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { doctor } from './doctor/doctor.js';
+import { UsageError, run, type RunOptions } from './run.js';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+const program = new Command('multistack')
+  .description("User-space TCP/IP stacks beside the OS's own, on the same devices and addresses.")
+  .version(version)
+  .enablePositionalOptions();
+
+program
+  .command('run')
+  .description('run a Node program, unmodified, on a user-space stack')
+  .option('-p, --port <spec>', 'a device to carry, e.g. xdp:eth0 (repeatable; without one: xdp:lo)', collect, [])
+  .option('--policy <rules>', 'which listens and connects go to the user stack')
+  .option('--pcap <file>', 'record the packets of the user stack as pcapng')
+  .option('--stats', 'print the statistics of the user stack at exit, to stderr')
+  .argument('<command...>', 'the program and its arguments, after --')
+  .passThroughOptions()
+  .addHelpText('after', '\nExample: multistack run --port xdp:lo --port xdp:eth0 -- node server.js')
+  .action(async (command: string[], options: RunOptions) => {
+    process.exitCode = await run(command, options);
+  });
+
+program
+  .command('doctor')
+  .description('say what this machine and user can do, what is missing, and the command that adds it')
+  .option('--json', 'one JSON object')
+  .action((options: { json?: boolean }) => {
+    process.exitCode = doctor(options.json === true);
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(`multistack: ${error.message}`);
+  process.exitCode = error.exitCode;
+}
+
+function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
+}
