@@ -21,7 +21,7 @@ export async function buildAddon() {
 
 /** dist/: the JavaScript of the package. */
 export async function buildTypeScript() {
-  await must([process.execPath, typeScriptCompiler, '-p', 'tsconfig.build.json']);
+  await must([process.execPath, typeScriptCompiler, '-p', 'tsconfig.build.json'], { stdio: ['ignore', 2, 2] });
 }
 
 export const typeScriptCompiler = path.join(root, 'node_modules/@typescript/native/bin/tsc');

@@ -1,5 +1,6 @@
 // The Debian packages that each kind of work needs, and their installation.
-import { Failure, run, tryOutput } from './lib/exec.mjs';
+import { spawnSync } from 'node:child_process';
+import { Failure, run } from './lib/exec.mjs';
 
 const packages = {
   build: [
@@ -17,7 +18,7 @@ const packages = {
     'pkg-config',
     'zlib1g-dev',
   ],
-  demo: ['curl', 'iproute2'],
+  demo: ['curl', 'iproute2', 'nftables'],
   lint: ['clang-format', 'clang-tidy'],
   test: [
     'curl',
@@ -47,12 +48,12 @@ export async function installDebianPackages(...sets) {
       `these Debian packages are missing: ${missing.join(' ')}\ninstall them: sudo ${install.join(' ')}`,
     );
   }
-  console.log(`Installing Debian packages: ${missing.join(' ')}`);
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  console.error(`Installing Debian packages: ${missing.join(' ')}`);
+  const options = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }, stdio: ['ignore', 2, 2] };
   const quiet = [install[0], '-qq', ...install.slice(1)];
-  if ((await run(quiet, { env })) === 0) return;
-  await run(['apt-get', 'update', '-qq'], { env });
-  if ((await run(quiet, { env })) !== 0) {
+  if ((await run(quiet, options)) === 0) return;
+  await run(['apt-get', 'update', '-qq'], options);
+  if ((await run(quiet, options)) !== 0) {
     throw new Failure(
       `apt could not install: ${missing.join(' ')}\ntry by hand: apt-get update && ${install.join(' ')}`,
     );
@@ -60,21 +61,16 @@ export async function installDebianPackages(...sets) {
 }
 
 function missingPackages(wanted) {
-  if (tryOutput(['dpkg-query', '--version']) === null) {
+  // It exits 1 when it does not know one of the packages, and still lists the others.
+  const { error, stdout } = spawnSync('dpkg-query', ['-W', '-f', '${db:Status-Abbrev} ${Package}\\n', ...wanted], {
+    encoding: 'utf8',
+  });
+  if (error) {
     console.error(`This is not Debian: the setup cannot check for the packages ${wanted.join(' ')}.`);
     return [];
   }
-  // dpkg-query exits 1 when a package is unknown to it, and still lists the others.
   const installed = new Set(
-    (
-      tryOutput([
-        'sh',
-        '-c',
-        'dpkg-query -W -f \'${db:Status-Abbrev} ${Package}\\n\' "$@" 2>/dev/null; true',
-        'sh',
-        ...wanted,
-      ]) ?? ''
-    )
+    stdout
       .split('\n')
       .filter((line) => line.startsWith('ii'))
       .map((line) => line.split(/\s+/)[1]),

@@ -28,7 +28,7 @@ async function installNpmPackages() {
     .update(readFileSync(path.join(root, 'package-lock.json')))
     .digest('hex');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
-  console.log('Installing npm packages');
-  await must(['npm', 'ci', '--loglevel=error', '--no-audit', '--no-fund']);
+  console.error('Installing npm packages');
+  await must(['npm', 'ci', '--loglevel=error', '--no-audit', '--no-fund'], { stdio: ['ignore', 2, 2] });
   writeFileSync(stamp, lock);
 }

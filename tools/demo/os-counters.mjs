@@ -1,0 +1,38 @@
+// Packets that the OS stack takes in and sends out on a port. The table belongs to a running nft, so that it goes
+// when nft goes.
+import { once } from 'node:events';
+import { capture } from '../lib/exec.mjs';
+import { spawnTied } from './network.mjs';
+
+/**
+ * @param {string} table its name
+ * @param {number[]} ports
+ * @returns {Promise<{ read: () => Promise<Map<number, { in: number, out: number }>>, remove: () => Promise<void> }>}
+ */
+export async function countOsPackets(table, ports) {
+  const counters = ports.flatMap((port) => [`counter in${port} { }`, `counter out${port} { }`]);
+  const rules = (side, word) => ports.map((port) => `tcp ${word} ${port} counter name ${side}${port}`).join('; ');
+  const nft = spawnTied(['nft', '--interactive'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  nft.stdin.write(
+    `add table inet ${table} { flags owner; ${counters.join('; ')}; ` +
+      `chain in { type filter hook input priority -300; ${rules('in', 'dport')}; }; ` +
+      `chain out { type filter hook output priority -300; ${rules('out', 'sport')}; }; }\n` +
+      'list tables\n',
+  );
+  await once(nft.stdout, 'data');
+
+  return {
+    read: async () => {
+      const { code, output } = await capture(['nft', '--json', 'list', 'counters', 'table', 'inet', table]);
+      if (code !== 0) return new Map();
+      const packets = new Map(
+        JSON.parse(output).nftables.flatMap(({ counter }) => (counter ? [[counter.name, counter.packets]] : [])),
+      );
+      return new Map(ports.map((port) => [port, { in: packets.get(`in${port}`), out: packets.get(`out${port}`) }]));
+    },
+    remove: async () => {
+      nft.stdin.end();
+      if (nft.exitCode === null && nft.signalCode === null) await once(nft, 'close');
+    },
+  };
+}
