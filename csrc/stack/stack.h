@@ -21,6 +21,7 @@ struct mst_binding {
   uint32_t refs;
   struct mst_listener *listener; /* TCP: at most one */
   struct mst_udp *udp;           /* UDP: at most one */
+  struct mst__list ephemeral_node; /* TCP: in the pool that connections without a bound port share */
 };
 
 /* The state of TCP that belongs to the stack and not to one connection. */
@@ -30,7 +31,8 @@ struct mst__tcp_stack {
   struct mst__list all;         /* every mst_conn, by all_node */
   struct mst__list time_wait;   /* every mst__time_wait, oldest first */
   struct mst__list listeners;
-  struct mst__list ephemeral; /* struct mst__ephemeral: wildcard bindings that connections share */
+  struct mst__list ephemeral[2]; /* wildcard bindings that connections share, of IPv4 and of IPv6 */
+  uint32_t ephemeral_count;
   const struct mst__cc_ops *congestion_control;
   uint64_t challenge_second; /* RFC 5961 7: challenge ACKs are limited per second */
   uint32_t challenge_count;

@@ -1,0 +1,45 @@
+/* Slow start and congestion avoidance as standardised (RFC 5681 3.1), with byte counting (RFC 3465, L = 2). */
+#include "tcp/cc/cc.h"
+
+static void newreno_init(struct mst__cc *cc) {
+  cc->state.newreno.acked_bytes = 0;
+}
+
+static void newreno_on_ack(struct mst__cc *cc, const struct mst__cc_ack *ack) {
+  if (!ack->cwnd_limited) return;
+  if (cc->cwnd < cc->ssthresh) {
+    uint32_t limit = 2 * cc->mss; /* RFC 3465 2.2 */
+    cc->cwnd += ack->acked_bytes < limit ? ack->acked_bytes : limit;
+    return;
+  }
+  cc->state.newreno.acked_bytes += ack->acked_bytes;
+  if (cc->state.newreno.acked_bytes < cc->cwnd) return;
+  cc->state.newreno.acked_bytes -= cc->cwnd;
+  cc->cwnd += cc->mss;
+}
+
+/* RFC 5681 (4): ssthresh = max(FlightSize / 2, 2 * SMSS). */
+static uint32_t half_flight(const struct mst__cc *cc, uint32_t flight_bytes) {
+  uint32_t half = flight_bytes / 2, least = 2 * cc->mss;
+  return half > least ? half : least;
+}
+
+static void newreno_on_loss(struct mst__cc *cc, uint32_t flight_bytes, uint64_t now_ns) {
+  (void)now_ns;
+  cc->ssthresh = half_flight(cc, flight_bytes);
+  cc->cwnd = cc->ssthresh;
+  cc->state.newreno.acked_bytes = 0;
+}
+
+static void newreno_on_timeout(struct mst__cc *cc, uint32_t flight_bytes, uint64_t now_ns) {
+  newreno_on_loss(cc, flight_bytes, now_ns);
+  cc->cwnd = cc->mss;
+}
+
+const struct mst__cc_ops mst__cc_newreno = {
+    .name = "newreno",
+    .init = newreno_init,
+    .on_ack = newreno_on_ack,
+    .on_loss = newreno_on_loss,
+    .on_timeout = newreno_on_timeout,
+};

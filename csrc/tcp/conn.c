@@ -1,0 +1,185 @@
+/* Birth and death of a connection, and what it tells its holder. */
+#include "tcp/conn.h"
+#include <string.h>
+
+static uint32_t flow_hash(mst_stack *stack, const struct mst__flow *flow) {
+  uint8_t key[36];
+  memcpy(key, flow->local_addr.bytes, 16);
+  memcpy(key + 16, flow->remote_addr.bytes, 16);
+  memcpy(key + 32, &flow->local_port, 2);
+  memcpy(key + 34, &flow->remote_port, 2);
+  return (uint32_t)mst__hash(&stack->hash_key, key, sizeof key);
+}
+
+static bool same_flow(const struct mst__flow *a, const struct mst__flow *b) {
+  return a->local_port == b->local_port && a->remote_port == b->remote_port &&
+         mst_addr_equal(&a->remote_addr, &b->remote_addr) && mst_addr_equal(&a->local_addr, &b->local_addr);
+}
+
+struct mst__flow *mst__flow_find(mst_stack *stack, const struct mst__flow *key) {
+  struct mst__hash_node *node = mst__hash_first(&stack->tcp.conns, flow_hash(stack, key));
+  for (; node; node = mst__hash_next(node)) {
+    struct mst__flow *flow = MST__CONTAINER(node, struct mst__flow, node);
+    if (same_flow(flow, key)) return flow;
+  }
+  return NULL;
+}
+
+void mst__flow_insert(mst_stack *stack, struct mst__flow *flow) {
+  mst__hash_table_insert(&stack->tcp.conns, &stack->env, &flow->node, flow_hash(stack, flow));
+}
+
+static void run_notice(struct mst__notice *notice) {
+  struct mst_conn *conn = MST__CONTAINER(notice, struct mst_conn, notice);
+  unsigned events = conn->events;
+  conn->events = 0;
+  if (events && conn->event) conn->event(conn, events, conn->user);
+}
+
+struct mst_conn *mst__conn_new(mst_stack *stack, mst_binding *binding, const struct mst__flow *flow) {
+  if (stack->stats.conns >= stack->tcp.conns_max) return NULL;
+  struct mst_conn *conn = mst__zalloc(stack, sizeof *conn);
+  if (!conn) return NULL;
+  conn->flow = *flow;
+  conn->stack = stack;
+  conn->binding = mst__binding_ref(binding);
+  conn->notice.run = run_notice;
+  conn->alarm.run = mst__timers_run;
+  conn->rto_ns = MST__RTO_INITIAL_NS;
+  conn->ttl = 64;
+  conn->quickacks = MST__QUICKACKS;
+  conn->linger_ms = -1;
+  conn->keepalive_idle_ms = 7200000;
+  conn->keepalive_interval_ms = 75000;
+  conn->keepalive_count = 9;
+  conn->send_buffer_bytes = stack->tcp.send_buffer_bytes;
+  conn->receive_buffer_bytes = stack->tcp.receive_buffer_bytes;
+  conn->cc.ops = stack->tcp.congestion_control;
+  conn->loss = &mst__loss_reno;
+  conn->iss = mst__isn(stack, flow);
+  conn->snd_una = conn->snd_nxt = conn->snd_sml = conn->iss;
+  conn->ts_offset = mst__ts_offset(stack, flow);
+  conn->last_heard_ns = stack->now_ns;
+  mst__list_push_back(&stack->tcp.all, &conn->all_node);
+  mst__flow_insert(stack, &conn->flow);
+  conn->hashed = true;
+  stack->stats.conns++;
+  return conn;
+}
+
+static uint32_t ip_header_bytes(const struct mst_conn *conn) {
+  return mst_addr_is_ip4(&conn->flow.remote_addr) ? MST__IP4_HEADER_BYTES : MST__IP6_HEADER_BYTES;
+}
+
+uint16_t mst__conn_announced_mss(const struct mst_conn *conn) {
+  return (uint16_t)(conn->path_mtu - ip_header_bytes(conn) - MST__TCP_HEADER_BYTES);
+}
+
+/* RFC 9293 3.7.1: Eff.snd.MSS = min(SendMSS, MMS_S) - TCPhdrsize - IPoptionsize, and RFC 6691. */
+static void update_mss(struct mst_conn *conn) {
+  uint32_t carried = conn->path_mtu - ip_header_bytes(conn) - MST__TCP_HEADER_BYTES;
+  uint32_t peer = conn->peer_mss;
+  if (!peer) peer = ip_header_bytes(conn) == MST__IP4_HEADER_BYTES ? MST__MSS_DEFAULT_IP4 : MST__MSS_DEFAULT_IP6;
+  conn->snd_mss = carried < peer ? carried : peer;
+  if (conn->snd_mss < MST__MSS_MIN) conn->snd_mss = MST__MSS_MIN;
+  conn->cc.mss = conn->snd_mss - mst__option_bytes(conn);
+}
+
+void mst__conn_set_path_mtu(struct mst_conn *conn, uint32_t mtu) {
+  conn->path_mtu = mtu;
+  update_mss(conn);
+}
+
+void mst__conn_init_window(struct mst_conn *conn) {
+  uint8_t scale = 0;
+  while (scale < MST__WINDOW_SCALE_MAX && (65535u << scale) < conn->receive_buffer_bytes) scale++;
+  conn->rcv_wscale = scale;
+}
+
+void mst__syn_options(struct mst_conn *conn, const struct mst__tcp *tcp) {
+  const struct mst__tcp_options *o = &tcp->options;
+  conn->peer_mss = o->has & MST__HAS_MSS ? (o->mss < MST__MSS_MIN ? MST__MSS_MIN : o->mss) : 0;
+  conn->wscale_ok = o->has & MST__HAS_WSCALE;
+  conn->snd_wscale = conn->wscale_ok ? (o->wscale > MST__WINDOW_SCALE_MAX ? MST__WINDOW_SCALE_MAX : o->wscale) : 0;
+  if (!conn->wscale_ok) conn->rcv_wscale = 0;
+  conn->ts_ok = o->has & MST__HAS_TIMESTAMPS;
+  conn->sack_ok = o->has & MST__HAS_SACK_PERMITTED;
+  if (conn->ts_ok) {
+    conn->ts_recent = o->tsval;
+    conn->ts_recent_at_ns = conn->stack->now_ns;
+  }
+  update_mss(conn);
+}
+
+/* RFC 6928 2: IW = min(10 * MSS, max(2 * MSS, 14600)); RFC 6298 5.7 and RFC 5681 3.1 after a lost SYN. */
+static uint32_t initial_window(const struct mst_conn *conn) {
+  uint32_t mss = conn->cc.mss;
+  if (conn->syn_retransmitted) return mss;
+  uint32_t least = 2 * mss > 14600 ? 2 * mss : 14600;
+  return 10 * mss < least ? 10 * mss : least;
+}
+
+void mst__conn_established(struct mst_conn *conn) {
+  mst_stack *stack = conn->stack;
+  conn->state = MST_ESTABLISHED;
+  conn->cc.cwnd = initial_window(conn);
+  conn->cc.ssthresh = UINT32_MAX;
+  conn->cc.ops->init(&conn->cc);
+  conn->loss->init(conn);
+  conn->retries = 0;
+  /* RFC 6298 5.7 */
+  if (conn->syn_retransmitted && !conn->rtt_known) conn->rto_ns = 3 * MST__SECOND;
+  if (!conn->rtt_known && !conn->syn_retransmitted) conn->rto_ns = MST__RTO_INITIAL_NS;
+  mst__keepalive_restart(conn);
+  if (conn->listener) {
+    stack->stats.tcp_passive_opens++;
+    mst__listener_conn_ready(conn);
+  }
+  if (!conn->passive) mst__conn_notify(conn, MST_EV_CONNECTED);
+}
+
+void mst__conn_notify(struct mst_conn *conn, unsigned events) {
+  if (conn->orphan) return;
+  conn->events |= (uint8_t)events;
+  if (conn->event) mst__stack_notify(conn->stack, &conn->notice);
+}
+
+static void unhash(struct mst_conn *conn) {
+  if (!conn->hashed) return;
+  mst__hash_table_remove(&conn->stack->tcp.conns, &conn->flow.node);
+  conn->hashed = false;
+}
+
+void mst__conn_free(struct mst_conn *conn) {
+  mst_stack *stack = conn->stack;
+  mst__listener_conn_gone(conn);
+  mst__timers_stop(conn);
+  unhash(conn);
+  mst__list_remove(&conn->all_node);
+  mst__list_remove(&conn->output_node);
+  mst__list_remove(&conn->borrowed_node);
+  mst__list_remove(&conn->notice.node);
+  mst__sendq_free(&conn->sendq, stack);
+  mst__recvq_free(&conn->recvq, stack);
+  mst__tcp_binding_unref(conn->binding);
+  stack->stats.conns--;
+  mst__free(stack, conn, sizeof *conn);
+}
+
+void mst__conn_die(struct mst_conn *conn, int error) {
+  mst_stack *stack = conn->stack;
+  bool established = conn->state >= MST_ESTABLISHED;
+  if (error && !established) stack->stats.tcp_attempt_fails++;
+  if (error && established) stack->stats.tcp_estab_resets++;
+  conn->state = MST_CLOSED;
+  conn->error = (int16_t)error;
+  if (conn->orphan || conn->listener) {
+    mst__conn_free(conn);
+    return;
+  }
+  mst__timers_stop(conn);
+  unhash(conn);
+  mst__list_remove(&conn->output_node);
+  mst__sendq_free(&conn->sendq, stack);
+  if (error) mst__conn_notify(conn, MST_EV_ERROR);
+}

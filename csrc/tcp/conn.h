@@ -1,0 +1,271 @@
+/* The inside of a TCP connection. Field names are RFC 9293 3.3.1's and RFC 7323's. */
+#ifndef MST_TCP_CONN_H
+#define MST_TCP_CONN_H
+
+#include "base/assert.h"
+#include "base/seq.h"
+#include "multistack/tcp.h"
+#include "stack/stack.h"
+#include "tcp/cc/cc.h"
+#include "tcp/loss/loss.h"
+#include "tcp/recvq.h"
+#include "tcp/sendq.h"
+#include "wire/tcp.h"
+
+#define MST__MS 1000000ull
+#define MST__SECOND 1000000000ull
+
+#define MST__MSL_NS (30 * MST__SECOND)        /* RFC 9293 3.4.2 says 2 minutes; 30 s is what hosts use */
+#define MST__TIME_WAIT_NS (2 * MST__MSL_NS)   /* RFC 9293 3.6.1 */
+#define MST__FIN_WAIT_2_NS (60 * MST__SECOND) /* with nobody left to read */
+#define MST__DELACK_NS (40 * MST__MS)         /* RFC 9293 3.8.6.3: below 500 ms */
+#define MST__QUICKACKS 16                     /* segments acknowledged at once, at the start */
+#define MST__RTO_INITIAL_NS MST__SECOND       /* RFC 6298 2.1 */
+#define MST__RTO_MIN_NS (200 * MST__MS)
+#define MST__RTO_MAX_NS (120 * MST__SECOND) /* RFC 6298 2.5: at least 60 s */
+#define MST__SYN_RETRIES 6
+#define MST__SYNACK_RETRIES 5
+#define MST__RETRIES 15          /* R2 of RFC 9293 3.8.3, about 15 minutes */
+#define MST__ORPHAN_RETRIES 8    /* the same for a connection that nobody holds any more */
+#define MST__WINDOW_SCALE_MAX 14 /* RFC 7323 2.3 */
+#define MST__MSS_DEFAULT_IP4 536 /* RFC 9293 3.7.1 */
+#define MST__MSS_DEFAULT_IP6 1220
+#define MST__MSS_MIN 48                    /* less than this a peer or an ICMP message may not ask for */
+#define MST__SEND_LIMIT_BYTES (256u << 10) /* what may always be written ahead; more follows cwnd */
+
+/* What the conns table holds: a connection, or what is left of one in TIME-WAIT. */
+struct mst__flow {
+  struct mst__hash_node node;
+  struct mst_addr local_addr, remote_addr;
+  uint16_t local_port, remote_port;
+  bool time_wait;
+};
+
+enum mst__conn_timer {
+  MST__TIMER_RETRANSMIT, /* RFC 6298; the persist timer of RFC 9293 3.8.6.1 while the peer's window is closed */
+  MST__TIMER_DELACK,     /* RFC 9293 3.8.6.3 */
+  MST__TIMER_KEEPALIVE,  /* RFC 9293 3.8.4 */
+  MST__TIMER_END,        /* linger, and FIN-WAIT-2 of an orphan */
+  MST__TIMER_COUNT
+};
+
+struct mst_conn {
+  struct mst__flow flow;
+  mst_stack *stack;
+  mst_binding *binding;
+  struct mst__list all_node, output_node, borrowed_node;
+  struct mst_listener *listener; /* until accepted */
+  struct mst__list listener_node;
+
+  mst_conn_event_cb event;
+  void *user;
+  struct mst__notice notice;
+  uint8_t events; /* MST_EV_... to tell */
+
+  uint8_t state; /* enum mst_tcp_state */
+  int16_t error; /* -MST_E... once dead */
+  int16_t soft_error;
+  uint32_t scope_id;
+
+  /* Options of the handshake, and what the application set. */
+  bool orphan : 1; /* mst_close was called: the stack finishes alone */
+  bool hashed : 1; /* in the conns table */
+  bool ts_ok : 1;  /* Snd.TS.OK (RFC 7323) */
+  bool wscale_ok : 1;
+  bool sack_ok : 1;
+  bool fin_wanted : 1;   /* FIN follows the queued bytes */
+  bool fin_sent : 1;     /* SND.NXT has passed it */
+  bool fin_received : 1; /* RCV.NXT has passed it */
+  bool ack_now : 1;
+  bool want_write : 1; /* a write took less than it was given */
+  bool want_drain : 1;
+  bool cwnd_limited : 1;
+  bool syn_wanted : 1;   /* SYN or SYN,ACK is to be sent */
+  bool probe_wanted : 1; /* a zero-window probe or keepalive is to be sent */
+  bool rtt_running : 1;
+  bool rtt_known : 1;
+  bool syn_retransmitted : 1;
+  bool urgent : 1;       /* rcv_up is ahead of what was read */
+  bool accept_ready : 1; /* in the listener's queue for mst_accept */
+  bool passive : 1;      /* opened by LISTEN (RFC 9293 3.10.7.4, RST in SYN-RECEIVED) */
+  bool nodelay : 1;
+  bool keepalive : 1;
+  bool probe_window : 1; /* the persist timer went off: a byte may go beyond the window, or less than a segment into it
+                          */
+  uint8_t tos, ttl;
+
+  /* Send sequence variables. */
+  uint32_t iss, snd_una, snd_nxt, snd_wl1, snd_wl2;
+  uint32_t snd_wnd;     /* scaled */
+  uint32_t snd_wnd_max; /* Max(SND.WND) */
+  uint32_t snd_sml;     /* end of the last small segment sent (Nagle, in Minshall's variant) */
+  uint32_t snd_mss;     /* Eff.snd.MSS without the options of a segment */
+  uint32_t peer_mss;    /* what the peer's MSS option said */
+  uint32_t path_mtu;
+  uint8_t snd_wscale, rcv_wscale;
+
+  /* Receive sequence variables. */
+  uint32_t irs, rcv_nxt, rcv_adv; /* rcv_adv: right edge of the window that was offered */
+  uint32_t rcv_up, fin_seq;       /* fin_seq: of a FIN that came out of order or in order */
+  uint32_t last_ack_sent;
+  uint32_t rcv_mss; /* the largest segment that came, to count full-sized ones */
+  uint32_t unacked_segment_bytes;
+  bool fin_pending;
+  uint8_t quickacks;
+  uint16_t acks_owed; /* duplicates owed to segments out of order */
+
+  /* Timestamps (RFC 7323). */
+  uint32_t ts_offset, ts_recent;
+  uint64_t ts_recent_at_ns;
+
+  /* RFC 6298 */
+  uint64_t srtt_ns, rttvar_ns, rto_ns, rtt_start_ns, min_rtt_ns;
+  uint32_t rtt_seq;
+  uint8_t retries;              /* of the retransmission timer, in a row */
+  uint8_t probes;               /* of keepalive or persist, in a row */
+  uint64_t first_unanswered_ns; /* when the oldest unanswered transmission went off; 0: none */
+  uint64_t last_heard_ns;
+  uint64_t last_sent_ns;
+
+  struct mst__cc cc;
+  const struct mst__loss_ops *loss;
+  union {
+    struct mst__reno reno;
+  } recovery;
+
+  struct mst__sendq sendq; /* first byte is at snd_una, or just behind SYN */
+  struct mst__recvq recvq;
+  uint32_t send_buffer_bytes, receive_buffer_bytes;
+
+  struct mst__alarm alarm; /* armed for the earliest of timer_at_ns */
+  uint64_t timer_at_ns[MST__TIMER_COUNT];
+  uint32_t keepalive_idle_ms, keepalive_interval_ms, user_timeout_ms;
+  int32_t linger_ms;
+  uint8_t keepalive_count;
+
+  uint64_t bytes_sent, bytes_acked, bytes_received, segs_out, segs_in;
+  uint32_t total_retrans;
+};
+
+static inline struct mst_conn *mst__flow_conn(struct mst__flow *flow) {
+  return (struct mst_conn *)(void *)flow;
+}
+
+/* --- conn.c: birth, death, events --- */
+struct mst__flow *mst__flow_find(mst_stack *stack, const struct mst__flow *key);
+void mst__flow_insert(mst_stack *stack, struct mst__flow *flow);
+
+/* A connection in CLOSED, in no table, holding a reference of `binding`. NULL: no memory or too many. */
+struct mst_conn *mst__conn_new(mst_stack *stack, mst_binding *binding, const struct mst__flow *flow);
+/* Set what the route to the peer decides: MTU, MSS. */
+void mst__conn_set_path_mtu(struct mst_conn *conn, uint32_t mtu);
+/* The MSS that we announce: what one packet of the first hop carries. */
+uint16_t mst__conn_announced_mss(const struct mst_conn *conn);
+/* Choose window scale and first window. */
+void mst__conn_init_window(struct mst_conn *conn);
+/* The handshake is done: choose loss recovery, start congestion control. */
+void mst__conn_established(struct mst_conn *conn);
+void mst__conn_notify(struct mst_conn *conn, unsigned events);
+/* Dead: `error` (or 0 for an orderly end). Told to its holder; freed at once when it has none. */
+void mst__conn_die(struct mst_conn *conn, int error);
+/* Take it out of everything and free it. */
+void mst__conn_free(struct mst_conn *conn);
+
+/* --- timers.c --- */
+void mst__timer_set(struct mst_conn *conn, enum mst__conn_timer timer, uint64_t at_ns);
+void mst__timer_clear(struct mst_conn *conn, enum mst__conn_timer timer);
+static inline bool mst__timer_is_set(const struct mst_conn *conn, enum mst__conn_timer timer) {
+  return conn->timer_at_ns[timer] != 0;
+}
+void mst__timers_stop(struct mst_conn *conn);
+void mst__timers_run(struct mst__alarm *alarm);
+void mst__keepalive_restart(struct mst_conn *conn);
+
+/* --- rtt.c --- */
+void mst__rtt_sample(struct mst_conn *conn, uint64_t rtt_ns);
+
+/* --- output.c --- */
+/* Something may have become ready to send: it goes at the next flush. */
+void mst__output_wanted(struct mst_conn *conn);
+/* Send all that may be sent. -MST_EAGAIN: the ring is full. */
+int mst__output(struct mst_conn *conn);
+/* The window to offer now (RFC 9293 3.8.6.2.2), unscaled bytes; never takes back the right edge. */
+uint32_t mst__receive_window(const struct mst_conn *conn);
+
+/* --- segment.c --- */
+/* Build and send one segment; `payload_bytes` from `seq` on. */
+struct mst__segment {
+  uint32_t seq, payload_bytes;
+  uint8_t flags;
+};
+int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment, uint32_t *sent_bytes);
+/* A segment outside of any connection: the answer to `tcp` from `ip`. */
+struct mst__reply {
+  struct mst_addr source, destination;
+  uint16_t source_port, destination_port;
+  uint32_t seq, ack;
+  uint16_t window;
+  uint8_t flags;
+  bool has_timestamps;
+  uint32_t tsval, tsecr;
+};
+void mst__reply_send(mst_stack *stack, const struct mst__reply *reply);
+/* RFC 9293 3.10.7.1: reset whoever sent this. */
+void mst__reset_reply(mst_stack *stack, const struct mst__ip *ip, const struct mst__tcp *tcp);
+/* Reset the peer of a connection. */
+void mst__reset_send(struct mst_conn *conn);
+/* RFC 5961 7: an ACK that tells the truth, limited. */
+void mst__challenge_ack(struct mst_conn *conn);
+bool mst__challenge_allowed(mst_stack *stack);
+uint32_t mst__ts_now(const mst_stack *stack, uint32_t offset);
+/* Bytes of options in every segment with data. */
+static inline uint32_t mst__option_bytes(const struct mst_conn *conn) {
+  return conn->ts_ok ? 12 : 0;
+}
+
+/* --- isn.c --- */
+uint32_t mst__isn(mst_stack *stack, const struct mst__flow *flow);
+uint32_t mst__ts_offset(mst_stack *stack, const struct mst__flow *flow);
+
+/* --- listen.c --- */
+struct mst_listener {
+  mst_binding *binding;
+  mst_stack *stack;
+  struct mst__list node;
+  struct mst__list half_open, ready; /* connections, by listener_node */
+  uint32_t half_open_count, ready_count, backlog;
+  mst_listener_event_cb event;
+  void *user;
+  struct mst__notice notice;
+};
+/* RFC 9293 3.10.7.2. True: the SYN made a connection. */
+void mst__listen_input(mst_binding *binding, const struct mst__ip *ip, const struct mst__tcp *tcp);
+void mst__listener_conn_ready(struct mst_conn *conn);
+void mst__listener_conn_gone(struct mst_conn *conn);
+
+/* --- input --- */
+void mst__syn_sent_input(struct mst_conn *conn, const struct mst__ip *ip, const struct mst__tcp *tcp);
+void mst__sync_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst__tcp *tcp);
+/* ack.c: the fifth check of 3.10.7.4. False: stop processing. */
+bool mst__ack_input(struct mst_conn *conn, const struct mst__tcp *tcp);
+void mst__window_update(struct mst_conn *conn, const struct mst__tcp *tcp);
+/* text.c: the sixth to eighth. */
+void mst__text_input(struct mst_conn *conn, struct mst__tcp *tcp);
+/* Take the options of a SYN. */
+void mst__syn_options(struct mst_conn *conn, const struct mst__tcp *tcp);
+
+/* --- time_wait.c --- */
+/* Go to TIME-WAIT: a small record takes the connection's place; an orphan is freed. */
+void mst__time_wait_enter(struct mst_conn *conn);
+void mst__time_wait_input(mst_stack *stack, struct mst__flow *flow, const struct mst__ip *ip, struct mst__tcp *tcp);
+void mst__time_wait_destroy(mst_stack *stack);
+void mst__time_wait_each(const mst_stack *stack, void (*each)(const struct mst_tcp_info *, void *), void *user);
+
+/* --- ephemeral.c --- */
+/* Find or lease a local port for a connection to `flow`'s remote side; sets its local port. */
+int mst__ephemeral_take(mst_stack *stack, struct mst__flow *flow, mst_binding **binding);
+/* Drop a connection's reference of any binding; a pool that has grown large gives unused ports back. */
+void mst__tcp_binding_unref(mst_binding *binding);
+void mst__ephemeral_destroy(mst_stack *stack);
+
+#endif

@@ -1,0 +1,196 @@
+/* What may be sent now (RFC 9293 3.8.6.2, 3.7.4), and the window that is offered. */
+#include "tcp/conn.h"
+
+void mst__output_wanted(struct mst_conn *conn) {
+  if (!mst__list_linked(&conn->output_node)) mst__list_push_back(&conn->stack->output, &conn->output_node);
+}
+
+/* RFC 9293 3.8.6.2.2: an increase is offered once it is worth min(buffer / 2, a segment). */
+uint32_t mst__receive_window(const struct mst_conn *conn) {
+  uint32_t held = conn->recvq.bytes, limit = conn->receive_buffer_bytes;
+  uint32_t space = held < limit ? limit - held : 0;
+  uint32_t promised = conn->rcv_adv - conn->rcv_nxt;
+  if (space <= promised) return promised;
+  uint32_t worth = limit / 2, mss = conn->rcv_mss ? conn->rcv_mss : MST__MSS_DEFAULT_IP4;
+  if (mss < worth) worth = mss;
+  return space - promised >= worth ? space : promised;
+}
+
+static uint32_t segment_bytes(const struct mst_conn *conn) {
+  return conn->snd_mss - mst__option_bytes(conn);
+}
+
+/* Where the queued bytes end, and with them where FIN stands. */
+static uint32_t queue_end(const struct mst_conn *conn) {
+  if (conn->fin_sent) return conn->snd_nxt - 1;
+  return conn->snd_una + (conn->snd_una == conn->iss) + conn->sendq.bytes;
+}
+
+static uint32_t positive(uint32_t edge, uint32_t from) {
+  return mst__seq_gt(edge, from) ? edge - from : 0;
+}
+
+static uint32_t congestion_room(const struct mst_conn *conn) {
+  uint32_t window = conn->cc.cwnd + conn->loss->allowance(conn), flight = conn->loss->flight(conn);
+  return window > flight ? window - flight : 0;
+}
+
+/* Whole segments that one packet can carry. */
+static uint32_t packet_payload_max(const struct mst_conn *conn) {
+  uint32_t room = MST_PACKET_BYTES_MAX - MST__IP6_HEADER_BYTES - MST__TCP_HEADER_BYTES - MST__TCP_OPTIONS_MAX;
+  uint32_t segment = segment_bytes(conn);
+  return room > segment ? room - room % segment : segment;
+}
+
+static void retransmit_timer_start(struct mst_conn *conn) {
+  mst_stack *stack = conn->stack;
+  if (!conn->first_unanswered_ns) conn->first_unanswered_ns = stack->now_ns;
+  if (!mst__timer_is_set(conn, MST__TIMER_RETRANSMIT))
+    mst__timer_set(conn, MST__TIMER_RETRANSMIT, stack->now_ns + conn->rto_ns);
+}
+
+static void rtt_start(struct mst_conn *conn) {
+  if (conn->rtt_running) return;
+  conn->rtt_running = true;
+  conn->rtt_seq = conn->snd_nxt;
+  conn->rtt_start_ns = conn->stack->now_ns;
+}
+
+static int send_syn(struct mst_conn *conn) {
+  uint32_t sent;
+  uint8_t flags = conn->state == MST_SYN_RECEIVED ? MST__SYN | MST__ACK : MST__SYN;
+  int rc = mst__segment_send(conn, &(struct mst__segment){.seq = conn->iss, .flags = flags}, &sent);
+  if (rc) return rc;
+  conn->syn_wanted = false;
+  if (conn->snd_nxt == conn->iss) {
+    conn->snd_nxt = conn->snd_sml = conn->iss + 1;
+    rtt_start(conn);
+  } else {
+    conn->rtt_running = false;
+    conn->total_retrans++;
+    conn->stack->stats.tcp_retrans_segs++;
+  }
+  retransmit_timer_start(conn);
+  return 0;
+}
+
+/* Send again what loss recovery names. The first byte outstanding may always go. */
+static int send_lost(struct mst_conn *conn) {
+  uint32_t seq, bytes, sent, end = queue_end(conn);
+  while (conn->loss->next(conn, &seq, &bytes)) {
+    bool closed = conn->snd_wnd == 0;
+    if (closed && !conn->probe_window) return 0;
+    uint32_t room = congestion_room(conn);
+    if (seq == conn->snd_una && room < segment_bytes(conn)) room = segment_bytes(conn);
+    if (!room) return 0;
+    bool fin = conn->fin_sent && seq + bytes == conn->snd_nxt;
+    uint32_t payload = mst__seq_lt(seq, end) ? bytes - fin : 0;
+    if (payload > room) payload = room;
+    if (payload > packet_payload_max(conn)) payload = packet_payload_max(conn);
+    if (closed && payload > 1) payload = 1; /* RFC 9293 3.8.6.1 */
+    fin = fin && seq + payload == end;
+    struct mst__segment segment = {.seq = seq, .payload_bytes = payload, .flags = MST__ACK | (fin ? MST__FIN : 0)};
+    if (seq + payload == end && payload) segment.flags |= MST__PSH;
+    int rc = mst__segment_send(conn, &segment, &sent);
+    if (rc) return rc;
+    if (sent < payload) fin = false;
+    conn->rtt_running = false;
+    conn->total_retrans++;
+    conn->stack->stats.tcp_retrans_segs++;
+    conn->loss->on_retransmitted(conn, seq, sent + fin);
+    conn->probe_window = false;
+    retransmit_timer_start(conn);
+  }
+  return 0;
+}
+
+/* How much of `bytes` unsent ones may go, as the sender's side of silly-window avoidance and Nagle's algorithm want it.
+ * Nagle in Minshall's variant: a small segment waits only for another small one. */
+static uint32_t sendable(const struct mst_conn *conn, uint32_t unsent, uint32_t room) {
+  uint32_t segment = segment_bytes(conn), bytes = unsent < room ? unsent : room;
+  bool small_may_go = conn->nodelay || conn->fin_wanted || !mst__seq_gt(conn->snd_sml, conn->snd_una);
+  if (bytes == unsent && small_may_go) return bytes;
+  if (bytes >= segment) return bytes - bytes % segment;
+  if (bytes && bytes < unsent && bytes >= conn->snd_wnd_max / 2) return bytes; /* Fs = 1/2 */
+  return 0;
+}
+
+static void sent_new(struct mst_conn *conn, uint32_t bytes, bool fin) {
+  if (bytes) rtt_start(conn);
+  if (bytes % segment_bytes(conn)) conn->snd_sml = conn->snd_nxt + bytes;
+  conn->snd_nxt += bytes + fin;
+  conn->bytes_sent += bytes;
+  conn->probe_window = false;
+  retransmit_timer_start(conn);
+}
+
+/* Nothing is under way that would bring an ACK, and something waits for the window: RFC 9293 3.8.6.1. */
+static void persist_timer_start(struct mst_conn *conn) {
+  if (conn->snd_una != conn->snd_nxt || mst__timer_is_set(conn, MST__TIMER_RETRANSMIT)) return;
+  mst__timer_set(conn, MST__TIMER_RETRANSMIT, conn->stack->now_ns + conn->rto_ns);
+}
+
+static int send_new(struct mst_conn *conn) {
+  uint32_t end = queue_end(conn), sent;
+  if (conn->fin_sent) return 0;
+  for (;;) {
+    uint32_t unsent = end - conn->snd_nxt;
+    uint32_t window_room = positive(conn->snd_una + conn->snd_wnd, conn->snd_nxt), cwnd_room = congestion_room(conn);
+    uint32_t room = window_room < cwnd_room ? window_room : cwnd_room;
+    uint32_t bytes = sendable(conn, unsent, room);
+    conn->cwnd_limited = unsent > cwnd_room && cwnd_room <= window_room;
+    if (!bytes && unsent && conn->probe_window) bytes = window_room && window_room < unsent ? window_room : 1;
+    if (bytes > packet_payload_max(conn)) bytes = packet_payload_max(conn);
+    bool fin = conn->fin_wanted && bytes == unsent;
+    if (!bytes && !fin) {
+      if (unsent) persist_timer_start(conn);
+      return 0;
+    }
+    uint8_t flags = MST__ACK | (fin ? MST__FIN : 0) | (bytes && bytes == unsent ? MST__PSH : 0);
+    int rc = mst__segment_send(conn, &(struct mst__segment){conn->snd_nxt, bytes, flags}, &sent);
+    if (rc) return rc;
+    fin = fin && sent == bytes;
+    sent_new(conn, sent, fin);
+    if (!fin) continue;
+    conn->fin_sent = true;
+    return 0;
+  }
+}
+
+static int send_acks(struct mst_conn *conn) {
+  uint32_t sent;
+  struct mst__segment ack = {.seq = conn->snd_nxt, .flags = MST__ACK};
+  if (conn->probe_wanted) {
+    /* RFC 9293 3.8.4: a sequence number that is already acknowledged calls for an answer. */
+    struct mst__segment probe = {.seq = conn->snd_una - 1, .flags = MST__ACK};
+    int rc = mst__segment_send(conn, &probe, &sent);
+    if (rc) return rc;
+    conn->probe_wanted = false;
+  }
+  while (conn->ack_now || conn->acks_owed) {
+    int rc = mst__segment_send(conn, &ack, &sent);
+    if (rc) return rc;
+  }
+  return 0;
+}
+
+int mst__output(struct mst_conn *conn) {
+  int rc = 0;
+  if (conn->state == MST_CLOSED) return 0;
+  if (conn->syn_wanted) rc = send_syn(conn);
+  if (conn->state == MST_SYN_SENT) return rc;
+  if (!rc && conn->state >= MST_ESTABLISHED) rc = send_lost(conn);
+  if (!rc && conn->state >= MST_ESTABLISHED) rc = send_new(conn);
+  if (!rc) rc = send_acks(conn);
+  return rc;
+}
+
+void mst__tcp_flush(mst_stack *stack) {
+  struct mst__list *node;
+  while ((node = mst__list_pop_front(&stack->output))) {
+    struct mst_conn *conn = MST__CONTAINER(node, struct mst_conn, output_node);
+    if (!mst__output(conn)) continue;
+    mst__list_push_front(&stack->output, &conn->output_node);
+    return;
+  }
+}

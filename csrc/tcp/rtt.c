@@ -1,0 +1,20 @@
+/* The retransmission timeout (RFC 6298 2). */
+#include "tcp/conn.h"
+
+void mst__rtt_sample(struct mst_conn *conn, uint64_t rtt_ns) {
+  if (!conn->rtt_known) {
+    conn->rtt_known = true;
+    conn->srtt_ns = rtt_ns;
+    conn->rttvar_ns = rtt_ns / 2;
+    conn->min_rtt_ns = rtt_ns;
+  } else {
+    uint64_t error = conn->srtt_ns > rtt_ns ? conn->srtt_ns - rtt_ns : rtt_ns - conn->srtt_ns;
+    conn->rttvar_ns = (3 * conn->rttvar_ns + error) / 4;
+    conn->srtt_ns = (7 * conn->srtt_ns + rtt_ns) / 8;
+    if (rtt_ns < conn->min_rtt_ns) conn->min_rtt_ns = rtt_ns;
+  }
+  uint64_t variance = 4 * conn->rttvar_ns;
+  uint64_t rto = conn->srtt_ns + (variance > MST__MS ? variance : MST__MS);
+  if (rto < MST__RTO_MIN_NS) rto = MST__RTO_MIN_NS;
+  conn->rto_ns = rto > MST__RTO_MAX_NS ? MST__RTO_MAX_NS : rto;
+}

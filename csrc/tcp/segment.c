@@ -1,0 +1,208 @@
+/* Building segments and handing them to the net. */
+#include "tcp/conn.h"
+#include "wire/checksum.h"
+
+#define HEADERS_MAX (MST__IP6_HEADER_BYTES + MST__TCP_HEADER_BYTES + MST__TCP_OPTIONS_MAX)
+#define CHALLENGES_PER_SECOND 1000 /* RFC 5961 7; a number that an attacker cannot learn from, see below */
+
+uint32_t mst__ts_now(const mst_stack *stack, uint32_t offset) {
+  return (uint32_t)(stack->now_ns / MST__MS) + offset;
+}
+
+/* The checksum field gets the pseudo-header's sum; whoever meets a wire completes it. */
+static void put_partial_checksum(uint8_t *tcp_header, const struct mst_addr *source, const struct mst_addr *destination,
+                                 uint32_t bytes) {
+  uint16_t sum = mst__csum_fold(mst__csum_pseudo(source, destination, MST_TCP, bytes));
+  __builtin_memcpy(tcp_header + 16, &sum, 2);
+}
+
+/* Lay IP and TCP header into `headers`; returns where they begin and sets *bytes. */
+static uint8_t *build_headers(mst_stack *stack, uint8_t headers[HEADERS_MAX], const struct mst__ip_fields *ip,
+                              const struct mst__tcp *tcp, uint32_t payload_bytes, uint32_t *bytes) {
+  uint32_t ip_bytes = mst_addr_is_ip4(ip->destination) ? MST__IP4_HEADER_BYTES : MST__IP6_HEADER_BYTES;
+  uint32_t tcp_bytes = (uint32_t)mst__tcp_build(headers + ip_bytes, tcp);
+  struct mst__ip_fields fields = *ip;
+  fields.payload_bytes = tcp_bytes + payload_bytes;
+  fields.protocol = MST_TCP;
+  fields.id = stack->ip_id++;
+  mst__ip_build(headers, &fields);
+  put_partial_checksum(headers + ip_bytes, ip->source, ip->destination, fields.payload_bytes);
+  *bytes = ip_bytes + tcp_bytes;
+  return headers;
+}
+
+/* Options of a SYN (RFC 9293 3.7.1, RFC 7323 2.2 and 3.2); a SYN,ACK only answers what was offered. */
+static void syn_options(const struct mst_conn *conn, bool answer, struct mst__tcp_options *o) {
+  o->has = MST__HAS_MSS;
+  o->mss = mst__conn_announced_mss(conn);
+  if (!answer || conn->wscale_ok) o->has |= MST__HAS_WSCALE;
+  o->wscale = conn->rcv_wscale;
+  if (!answer || conn->ts_ok) o->has |= MST__HAS_TIMESTAMPS;
+}
+
+static void fill_options(const struct mst_conn *conn, uint8_t flags, struct mst__tcp_options *o) {
+  if (flags & MST__SYN)
+    syn_options(conn, flags & MST__ACK, o);
+  else if (conn->ts_ok)
+    o->has = MST__HAS_TIMESTAMPS;
+  o->tsval = mst__ts_now(conn->stack, conn->ts_offset);
+  o->tsecr = flags & MST__ACK ? conn->ts_recent : 0;
+}
+
+/* The window field; moves the promised right edge. RFC 7323 2.2: the window of a SYN is never scaled. */
+static uint16_t offer_window(struct mst_conn *conn, uint8_t flags) {
+  uint8_t scale = flags & MST__SYN ? 0 : conn->rcv_wscale;
+  uint32_t window = mst__receive_window(conn), promised = conn->rcv_adv - conn->rcv_nxt;
+  uint32_t field = window <= promised ? (window + (1u << scale) - 1) >> scale : window >> scale;
+  if (field > 65535) field = 65535;
+  uint32_t edge = conn->rcv_nxt + (field << scale);
+  if (mst__seq_gt(edge, conn->rcv_adv)) conn->rcv_adv = edge;
+  return (uint16_t)field;
+}
+
+static void ack_sent(struct mst_conn *conn) {
+  conn->last_ack_sent = conn->rcv_nxt;
+  conn->ack_now = false;
+  conn->unacked_segment_bytes = 0;
+  if (conn->acks_owed) conn->acks_owed--;
+  if (conn->quickacks) conn->quickacks--;
+  mst__timer_clear(conn, MST__TIMER_DELACK);
+}
+
+static uint32_t queue_base(const struct mst_conn *conn) {
+  return conn->snd_una + (conn->snd_una == conn->iss);
+}
+
+int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment, uint32_t *sent_bytes) {
+  mst_stack *stack = conn->stack;
+  struct mst__tcp tcp = {
+      .seq = segment->seq,
+      .ack = segment->flags & MST__ACK ? conn->rcv_nxt : 0,
+      .source_port = conn->flow.local_port,
+      .destination_port = conn->flow.remote_port,
+      .flags = segment->flags,
+  };
+  uint32_t adv_before = conn->rcv_adv;
+  tcp.window = offer_window(conn, segment->flags);
+  fill_options(conn, segment->flags, &tcp.options);
+
+  struct mst_packet packet = {.flags = MST_CSUM_PARTIAL, .iov_count = 1};
+  uint32_t payload = segment->payload_bytes, segment_max = conn->snd_mss - mst__option_bytes(conn);
+  if (payload)
+    packet.iov_count += (uint8_t)mst__sendq_gather(&conn->sendq, segment->seq - queue_base(conn), &payload,
+                                                   packet.iov + 1, MST_PACKET_IOV_MAX - 1);
+  /* What memory's shape cut off must not become a small segment in the middle. */
+  if (payload < segment->payload_bytes && payload > segment_max) payload -= payload % segment_max;
+  if (payload < segment->payload_bytes) {
+    tcp.flags &= (uint8_t) ~(MST__FIN | MST__PSH);
+    packet.iov_count = 1;
+    packet.iov_count += (uint8_t)mst__sendq_gather(&conn->sendq, segment->seq - queue_base(conn), &payload,
+                                                   packet.iov + 1, MST_PACKET_IOV_MAX - 1);
+  }
+  if (payload > segment_max) packet.gso_size = (uint16_t)segment_max;
+
+  uint8_t headers[HEADERS_MAX];
+  uint32_t header_bytes;
+  struct mst__ip_fields ip = {
+      .source = &conn->flow.local_addr, .destination = &conn->flow.remote_addr, .ttl = conn->ttl, .tos = conn->tos};
+  packet.iov[0].base = build_headers(stack, headers, &ip, &tcp, payload, &header_bytes);
+  packet.iov[0].len = header_bytes;
+  packet.len = header_bytes + payload;
+  int rc = mst__stack_output(stack, &packet);
+  if (rc) {
+    conn->rcv_adv = adv_before;
+    return rc;
+  }
+  uint32_t segments = packet.gso_size ? (payload + segment_max - 1) / segment_max : 1;
+  stack->stats.tcp_out_segs += segments;
+  conn->segs_out += segments;
+  conn->last_sent_ns = stack->now_ns;
+  if (tcp.flags & MST__ACK) ack_sent(conn);
+  *sent_bytes = payload;
+  return 0;
+}
+
+void mst__reply_send(mst_stack *stack, const struct mst__reply *reply) {
+  struct mst__tcp tcp = {
+      .seq = reply->seq,
+      .ack = reply->ack,
+      .source_port = reply->source_port,
+      .destination_port = reply->destination_port,
+      .window = reply->window,
+      .flags = reply->flags,
+  };
+  if (reply->has_timestamps) {
+    tcp.options.has = MST__HAS_TIMESTAMPS;
+    tcp.options.tsval = reply->tsval;
+    tcp.options.tsecr = reply->tsecr;
+  }
+  uint8_t headers[HEADERS_MAX];
+  uint32_t bytes;
+  struct mst__ip_fields ip = {.source = &reply->source, .destination = &reply->destination, .ttl = 64};
+  struct mst_packet packet = {.flags = MST_CSUM_PARTIAL, .iov_count = 1};
+  packet.iov[0].base = build_headers(stack, headers, &ip, &tcp, 0, &bytes);
+  packet.iov[0].len = packet.len = bytes;
+  if (mst__stack_output(stack, &packet)) return;
+  stack->stats.tcp_out_segs++;
+  if (reply->flags & MST__RST) stack->stats.tcp_out_rsts++;
+}
+
+void mst__reset_reply(mst_stack *stack, const struct mst__ip *ip, const struct mst__tcp *tcp) {
+  if (tcp->flags & MST__RST) return;
+  struct mst__reply reply = {
+      .source = ip->destination,
+      .destination = ip->source,
+      .source_port = tcp->destination_port,
+      .destination_port = tcp->source_port,
+      .flags = MST__RST,
+  };
+  if (tcp->flags & MST__ACK) {
+    reply.seq = tcp->ack;
+  } else {
+    reply.flags |= MST__ACK;
+    reply.ack = tcp->seq + tcp->payload_bytes + !!(tcp->flags & MST__SYN) + !!(tcp->flags & MST__FIN);
+  }
+  mst__reply_send(stack, &reply);
+}
+
+static void conn_reply(const struct mst_conn *conn, struct mst__reply *reply) {
+  *reply = (struct mst__reply){
+      .source = conn->flow.local_addr,
+      .destination = conn->flow.remote_addr,
+      .source_port = conn->flow.local_port,
+      .destination_port = conn->flow.remote_port,
+      .seq = conn->snd_nxt,
+      .ack = conn->rcv_nxt,
+      .flags = MST__ACK,
+      .has_timestamps = conn->ts_ok,
+      .tsval = mst__ts_now(conn->stack, conn->ts_offset),
+      .tsecr = conn->ts_recent,
+  };
+}
+
+void mst__reset_send(struct mst_conn *conn) {
+  struct mst__reply reply;
+  conn_reply(conn, &reply);
+  reply.flags |= MST__RST;
+  mst__reply_send(conn->stack, &reply);
+}
+
+/* RFC 5961 7: the budget is shared by all connections, so a part of it that is drawn anew each second is random, lest
+ * an attacker count what is left of it (CVE-2016-5696). */
+bool mst__challenge_allowed(mst_stack *stack) {
+  uint64_t second = stack->now_ns / MST__SECOND;
+  if (second != stack->tcp.challenge_second) {
+    stack->tcp.challenge_second = second;
+    stack->tcp.challenge_count = CHALLENGES_PER_SECOND / 2 + mst__random32(stack) % CHALLENGES_PER_SECOND;
+  }
+  if (!stack->tcp.challenge_count) return false;
+  stack->tcp.challenge_count--;
+  return true;
+}
+
+void mst__challenge_ack(struct mst_conn *conn) {
+  if (!mst__challenge_allowed(conn->stack)) return;
+  conn->stack->stats.tcp_challenge_acks++;
+  conn->ack_now = true;
+  mst__output_wanted(conn);
+}

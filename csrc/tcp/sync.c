@@ -1,0 +1,152 @@
+/* A segment for a connection in SYN-RECEIVED or a later state (RFC 9293 3.10.7.4). */
+#include "tcp/conn.h"
+
+#define PAWS_IDLE_NS (24ull * 24 * 3600 * MST__SECOND) /* RFC 7323 5.5 */
+
+static uint32_t segment_length(const struct mst__tcp *tcp) {
+  return tcp->payload_bytes + !!(tcp->flags & MST__SYN) + !!(tcp->flags & MST__FIN);
+}
+
+static bool in_window(const struct mst_conn *conn, uint32_t seq) {
+  return mst__seq_ge(seq, conn->rcv_nxt) && mst__seq_lt(seq, conn->rcv_adv);
+}
+
+/* The four cases of 3.4. */
+static bool acceptable(const struct mst_conn *conn, const struct mst__tcp *tcp) {
+  uint32_t length = segment_length(tcp), window = conn->rcv_adv - conn->rcv_nxt;
+  if (!length) return window ? in_window(conn, tcp->seq) : tcp->seq == conn->rcv_nxt;
+  if (!window) return tcp->seq == conn->rcv_nxt; /* for its ACK, URG and RST only: its text is cut below */
+  return in_window(conn, tcp->seq) || in_window(conn, tcp->seq + length - 1);
+}
+
+/* An answer that tells where we are. Without text it is limited, or two confused ends would never stop. */
+static void acknowledge_unacceptable(struct mst_conn *conn, const struct mst__tcp *tcp) {
+  if (tcp->flags & MST__RST) return;
+  if (!segment_length(tcp)) return mst__challenge_ack(conn);
+  if (conn->acks_owed < UINT16_MAX) conn->acks_owed++;
+  mst__output_wanted(conn);
+}
+
+/* RFC 7323 5.3, R1, and 3.2. True: drop. */
+static bool paws_rejects(struct mst_conn *conn, const struct mst__tcp *tcp) {
+  if (!conn->ts_ok || tcp->flags & MST__RST) return false;
+  if (!(tcp->options.has & MST__HAS_TIMESTAMPS)) {
+    mst__drop(conn->stack, MST_DROP_TCP_PAWS);
+    return true;
+  }
+  if (!mst__seq_lt(tcp->options.tsval, conn->ts_recent)) return false;
+  if (conn->stack->now_ns - conn->ts_recent_at_ns > PAWS_IDLE_NS) return false;
+  mst__drop(conn->stack, MST_DROP_TCP_PAWS);
+  acknowledge_unacceptable(conn, tcp);
+  return true;
+}
+
+/* RFC 7323 4.3. */
+static void update_ts_recent(struct mst_conn *conn, const struct mst__tcp *tcp) {
+  if (!conn->ts_ok || !(tcp->options.has & MST__HAS_TIMESTAMPS)) return;
+  if (mst__seq_gt(tcp->seq, conn->last_ack_sent)) return;
+  bool stale = conn->stack->now_ns - conn->ts_recent_at_ns > PAWS_IDLE_NS;
+  if (mst__seq_lt(tcp->options.tsval, conn->ts_recent) && !stale) return;
+  conn->ts_recent = tcp->options.tsval;
+  conn->ts_recent_at_ns = conn->stack->now_ns;
+}
+
+/* Cut what is left and right of the window. */
+static void trim(struct mst_conn *conn, struct mst__tcp *tcp) {
+  if (mst__seq_lt(tcp->seq, conn->rcv_nxt)) {
+    uint32_t cut = conn->rcv_nxt - tcp->seq;
+    if (tcp->flags & MST__SYN) {
+      tcp->flags &= (uint8_t)~MST__SYN;
+      tcp->seq++;
+      cut--;
+    }
+    if (cut > tcp->payload_bytes) cut = tcp->payload_bytes;
+    tcp->seq += cut;
+    tcp->urgent = tcp->urgent > cut ? (uint16_t)(tcp->urgent - cut) : 0;
+    tcp->payload += cut;
+    tcp->payload_bytes -= cut;
+    if (tcp->payload_bytes + cut > 0) conn->ack_now = true; /* the peer sends what we have */
+  }
+  uint32_t room = mst__seq_gt(conn->rcv_adv, tcp->seq) ? conn->rcv_adv - tcp->seq : 0;
+  if (tcp->payload_bytes > room) {
+    tcp->payload_bytes = room;
+    tcp->flags &= (uint8_t) ~(MST__FIN | MST__PSH);
+    conn->ack_now = true;
+  }
+  if (conn->ack_now) mst__output_wanted(conn);
+}
+
+/* Second check: RFC 5961 3.2. */
+static void reset_input(struct mst_conn *conn, const struct mst__tcp *tcp) {
+  if (tcp->seq != conn->rcv_nxt) {
+    mst__drop(conn->stack, MST_DROP_TCP_RST_INVALID);
+    return mst__challenge_ack(conn);
+  }
+  int error = -MST_ECONNRESET;
+  if (conn->state == MST_SYN_RECEIVED && !conn->passive) error = -MST_ECONNREFUSED;
+  if (conn->state == MST_CLOSE_WAIT) error = -MST_EPIPE;
+  if (conn->state == MST_CLOSING || conn->state == MST_LAST_ACK) error = 0;
+  mst__conn_die(conn, error);
+}
+
+/* True: the connection is established now, or was. */
+static bool establish(struct mst_conn *conn, const struct mst__ip *ip, const struct mst__tcp *tcp) {
+  if (conn->state != MST_SYN_RECEIVED) return true;
+  if (!mst__seq_gt(tcp->ack, conn->snd_una) || mst__seq_gt(tcp->ack, conn->snd_nxt)) {
+    mst__drop(conn->stack, MST_DROP_TCP_ACK_INVALID);
+    mst__reset_reply(conn->stack, ip, tcp);
+    return false;
+  }
+  conn->snd_wnd = conn->snd_wnd_max = (uint32_t)tcp->window << conn->snd_wscale;
+  conn->snd_wl1 = tcp->seq;
+  conn->snd_wl2 = tcp->ack;
+  mst__conn_established(conn);
+  if (conn->fin_wanted) conn->state = MST_FIN_WAIT_1;
+  return true;
+}
+
+/* What the acknowledgment of our FIN does. False: the connection is gone. */
+static bool fin_acked(struct mst_conn *conn) {
+  if (!conn->fin_sent || conn->snd_una != conn->snd_nxt) return true;
+  switch (conn->state) {
+  case MST_FIN_WAIT_1:
+    conn->state = MST_FIN_WAIT_2;
+    if (conn->orphan) mst__timer_set(conn, MST__TIMER_END, conn->stack->now_ns + MST__FIN_WAIT_2_NS);
+    return true;
+  case MST_CLOSING: mst__time_wait_enter(conn); return false;
+  case MST_LAST_ACK: mst__conn_die(conn, 0); return false;
+  default: return true;
+  }
+}
+
+/* A SYN again: its ACK was lost, or (with ACK) a simultaneous open. */
+static bool repeated_syn(struct mst_conn *conn, const struct mst__tcp *tcp) {
+  if (conn->state != MST_SYN_RECEIVED || !(tcp->flags & MST__SYN) || tcp->flags & (MST__ACK | MST__RST)) return false;
+  if (tcp->seq != conn->irs) return false;
+  conn->syn_wanted = true;
+  mst__output_wanted(conn);
+  return true;
+}
+
+void mst__sync_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst__tcp *tcp) {
+  mst_stack *stack = conn->stack;
+  if (repeated_syn(conn, tcp)) return;
+  if (paws_rejects(conn, tcp)) return;
+  if (!acceptable(conn, tcp)) {
+    mst__drop(stack, MST_DROP_TCP_SEQUENCE);
+    return acknowledge_unacceptable(conn, tcp);
+  }
+  if (tcp->flags & MST__RST) return reset_input(conn, tcp);
+  if (tcp->flags & MST__SYN && !mst__seq_lt(tcp->seq, conn->rcv_nxt)) { /* RFC 5961 4.2 */
+    mst__drop(stack, MST_DROP_TCP_SYN_IN_WINDOW);
+    return mst__challenge_ack(conn);
+  }
+  if (!(tcp->flags & MST__ACK)) return mst__drop(stack, MST_DROP_TCP_NO_ACK);
+  conn->last_heard_ns = stack->now_ns;
+  if (!establish(conn, ip, tcp)) return;
+  if (!mst__ack_input(conn, tcp)) return;
+  update_ts_recent(conn, tcp);
+  trim(conn, tcp);
+  if (!fin_acked(conn)) return;
+  mst__text_input(conn, tcp);
+}

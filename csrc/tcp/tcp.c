@@ -1,0 +1,122 @@
+/* TCP of a stack: whose segment is it, and ICMP about it. */
+#include "tcp/conn.h"
+
+#define BUFFER_BYTES_DEFAULT (4u << 20)
+#define BUFFER_BYTES_MAX (1u << 30)
+#define CONNS_MAX_DEFAULT (1u << 20)
+
+static uint32_t buffer_bytes(uint32_t wanted) {
+  if (!wanted) return BUFFER_BYTES_DEFAULT;
+  return wanted < BUFFER_BYTES_MAX ? wanted : BUFFER_BYTES_MAX;
+}
+
+int mst__tcp_stack_init(mst_stack *stack, const struct mst_stack_options *options) {
+  struct mst__tcp_stack *tcp = &stack->tcp;
+  mst__list_init(&tcp->all);
+  mst__list_init(&tcp->time_wait);
+  mst__list_init(&tcp->listeners);
+  mst__list_init(&tcp->ephemeral[0]);
+  mst__list_init(&tcp->ephemeral[1]);
+  tcp->send_buffer_bytes = buffer_bytes(options->send_buffer_bytes);
+  tcp->receive_buffer_bytes = buffer_bytes(options->receive_buffer_bytes);
+  tcp->conns_max = options->conns_max ? options->conns_max : CONNS_MAX_DEFAULT;
+  tcp->congestion_control = mst__cc_find(options->congestion_control ? options->congestion_control : "cubic");
+  if (!tcp->congestion_control) return -MST_EINVAL;
+  stack->env.random(stack->env.ctx, &tcp->isn_key, sizeof tcp->isn_key);
+  return mst__hash_table_init(&tcp->conns, &stack->env, 1024) ? 0 : -MST_ENOMEM;
+}
+
+void mst__tcp_stack_destroy(mst_stack *stack) {
+  struct mst__tcp_stack *tcp = &stack->tcp;
+  if (!tcp->conns.buckets) return;
+  while (!mst__list_empty(&tcp->all)) {
+    struct mst_conn *conn = MST__CONTAINER(tcp->all.next, struct mst_conn, all_node);
+    mst__conn_free(conn);
+  }
+  while (!mst__list_empty(&tcp->listeners))
+    mst_listener_close(MST__CONTAINER(tcp->listeners.next, struct mst_listener, node));
+  mst__time_wait_destroy(stack);
+  mst__ephemeral_destroy(stack);
+  mst__hash_table_free(&tcp->conns, &stack->env);
+}
+
+static bool checksum_ok(mst_stack *stack, const struct mst__ip *ip, uint8_t packet_flags) {
+  if (packet_flags & (MST_CSUM_VALID | MST_CSUM_PARTIAL)) return true;
+  if (mst__tcp_checksum_ok(&ip->source, &ip->destination, ip->payload, ip->payload_bytes, false)) return true;
+  mst__drop(stack, MST_DROP_TCP_CHECKSUM);
+  return false;
+}
+
+static bool has_listener(const mst_binding *binding) {
+  return binding->listener != NULL;
+}
+
+void mst__tcp_input(mst_stack *stack, const struct mst__ip *ip, uint8_t packet_flags) {
+  struct mst__tcp tcp;
+  enum mst_drop drop = mst__tcp_parse(ip->payload, ip->payload_bytes, &tcp);
+  if (drop) return mst__drop(stack, drop);
+  if (!checksum_ok(stack, ip, packet_flags)) return;
+  stack->stats.tcp_in_segs++;
+  struct mst__flow key = {
+      .local_addr = ip->destination,
+      .remote_addr = ip->source,
+      .local_port = tcp.destination_port,
+      .remote_port = tcp.source_port,
+  };
+  struct mst__flow *flow = mst__flow_find(stack, &key);
+  if (flow && flow->time_wait) return mst__time_wait_input(stack, flow, ip, &tcp);
+  if (flow) {
+    struct mst_conn *conn = mst__flow_conn(flow);
+    conn->segs_in++;
+    if (conn->state == MST_SYN_SENT) return mst__syn_sent_input(conn, ip, &tcp);
+    return mst__sync_input(conn, ip, &tcp);
+  }
+  mst_binding *binding = mst__binding_find(stack, MST_TCP, &ip->destination, tcp.destination_port, has_listener);
+  if (binding) return mst__listen_input(binding, ip, &tcp);
+  mst__drop(stack, MST_DROP_TCP_NO_CONN);
+  mst__reset_reply(stack, ip, &tcp);
+}
+
+static int icmp_error_code(enum mst__icmp_kind kind) {
+  switch (kind) {
+  case MST__ICMP_NET_UNREACHABLE: return -MST_ENETUNREACH;
+  case MST__ICMP_PORT_UNREACHABLE:
+  case MST__ICMP_PROTOCOL_UNREACHABLE: return -MST_ECONNREFUSED;
+  case MST__ICMP_PROHIBITED: return -MST_EACCES;
+  default: return -MST_EHOSTUNREACH;
+  }
+}
+
+static void too_big(struct mst_conn *conn, uint32_t mtu) {
+  mst_stack *stack = conn->stack;
+  if (mtu >= conn->path_mtu) return; /* RFC 1191 5: a report never raises it */
+  uint32_t now = mst__path_too_big(stack, &conn->flow.remote_addr, mtu, conn->path_mtu);
+  if (now >= conn->path_mtu) return;
+  stack->stats.tcp_pmtu_reductions++;
+  mst__conn_set_path_mtu(conn, now);
+  if (conn->state < MST_ESTABLISHED) return;
+  conn->loss->resend_all(conn);
+  mst__output_wanted(conn);
+}
+
+/* RFC 5927 4: only what quotes a segment under way is believed; and 5: no ICMP ends an established connection. */
+void mst__tcp_icmp(mst_stack *stack, const struct mst__icmp_error *error) {
+  struct mst__flow key = {
+      .local_addr = error->source,
+      .remote_addr = error->destination,
+      .local_port = error->source_port,
+      .remote_port = error->destination_port,
+  };
+  struct mst__flow *flow = mst__flow_find(stack, &key);
+  if (!flow || flow->time_wait) return mst__drop(stack, MST_DROP_ICMP);
+  struct mst_conn *conn = mst__flow_conn(flow);
+  bool under_way = error->has_seq && mst__seq_ge(error->seq, conn->snd_una) && mst__seq_lt(error->seq, conn->snd_nxt);
+  if (!under_way) return mst__drop(stack, MST_DROP_ICMP);
+  if (error->kind == MST__ICMP_TOO_BIG) return too_big(conn, error->mtu);
+  int code = icmp_error_code(error->kind);
+  bool hard = error->kind == MST__ICMP_PORT_UNREACHABLE || error->kind == MST__ICMP_PROTOCOL_UNREACHABLE ||
+              error->kind == MST__ICMP_PROHIBITED || error->kind == MST__ICMP_HOST_UNREACHABLE ||
+              error->kind == MST__ICMP_NET_UNREACHABLE;
+  if (conn->state == MST_SYN_SENT && hard) return mst__conn_die(conn, code);
+  conn->soft_error = (int16_t)code;
+}

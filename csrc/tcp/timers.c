@@ -1,0 +1,143 @@
+/* The timers of a connection share one place in the wheel: it is armed for the earliest and tells which are due. */
+#include "tcp/conn.h"
+
+static void arm_earliest(struct mst_conn *conn) {
+  uint64_t earliest = 0;
+  for (int i = 0; i < MST__TIMER_COUNT; i++)
+    if (conn->timer_at_ns[i] && (!earliest || conn->timer_at_ns[i] < earliest)) earliest = conn->timer_at_ns[i];
+  if (earliest)
+    mst__wheel_arm(&conn->stack->wheel, &conn->alarm.timer, earliest);
+  else
+    mst__wheel_disarm(&conn->stack->wheel, &conn->alarm.timer);
+}
+
+void mst__timer_set(struct mst_conn *conn, enum mst__conn_timer timer, uint64_t at_ns) {
+  conn->timer_at_ns[timer] = at_ns;
+  /* One that moves later stays in the wheel where it is: it finds nothing due there and moves on. */
+  if (!mst__timer_armed(&conn->alarm.timer) || at_ns < conn->alarm.timer.at_ns)
+    mst__wheel_arm(&conn->stack->wheel, &conn->alarm.timer, at_ns);
+}
+
+void mst__timer_clear(struct mst_conn *conn, enum mst__conn_timer timer) {
+  conn->timer_at_ns[timer] = 0;
+}
+
+void mst__timers_stop(struct mst_conn *conn) {
+  for (int i = 0; i < MST__TIMER_COUNT; i++) conn->timer_at_ns[i] = 0;
+  mst__wheel_disarm(&conn->stack->wheel, &conn->alarm.timer);
+}
+
+static bool user_timeout_over(const struct mst_conn *conn) {
+  if (!conn->user_timeout_ms || !conn->first_unanswered_ns) return false;
+  return conn->stack->now_ns - conn->first_unanswered_ns >= conn->user_timeout_ms * MST__MS;
+}
+
+static unsigned retries_allowed(const struct mst_conn *conn) {
+  if (conn->state == MST_SYN_SENT) return MST__SYN_RETRIES;
+  if (conn->state == MST_SYN_RECEIVED) return MST__SYNACK_RETRIES;
+  if (conn->user_timeout_ms) return UINT8_MAX; /* time decides, not a count */
+  return conn->orphan ? MST__ORPHAN_RETRIES : MST__RETRIES;
+}
+
+static void timed_out(struct mst_conn *conn) {
+  if (conn->state >= MST_ESTABLISHED) mst__reset_send(conn);
+  mst__conn_die(conn, conn->soft_error ? conn->soft_error : -MST_ETIMEDOUT);
+}
+
+static void back_off(struct mst_conn *conn) {
+  conn->rto_ns *= 2; /* RFC 6298 5.5 */
+  if (conn->rto_ns > MST__RTO_MAX_NS) conn->rto_ns = MST__RTO_MAX_NS;
+  uint64_t at_ns = conn->stack->now_ns + conn->rto_ns;
+  if (conn->user_timeout_ms && conn->first_unanswered_ns) {
+    uint64_t end_ns = conn->first_unanswered_ns + conn->user_timeout_ms * MST__MS;
+    if (end_ns < at_ns) at_ns = end_ns;
+  }
+  mst__timer_set(conn, MST__TIMER_RETRANSMIT, at_ns);
+}
+
+/* RFC 9293 3.8.6.1: the peer's window is closed; ask again, less and less often, for as long as it answers. */
+static void persist(struct mst_conn *conn) {
+  mst_stack *stack = conn->stack;
+  if (conn->probes++ >= retries_allowed(conn)) return timed_out(conn);
+  if (!conn->first_unanswered_ns) conn->first_unanswered_ns = stack->now_ns;
+  stack->stats.tcp_zero_window_probes++;
+  conn->probe_window = true;
+  if (conn->snd_una != conn->snd_nxt) conn->loss->resend_all(conn);
+  conn->rtt_running = false;
+  back_off(conn);
+  mst__output_wanted(conn);
+}
+
+static bool window_closed(const struct mst_conn *conn) {
+  return conn->state >= MST_ESTABLISHED && (conn->snd_wnd == 0 || conn->snd_una == conn->snd_nxt);
+}
+
+static void retransmit_timeout(struct mst_conn *conn) {
+  mst_stack *stack = conn->stack;
+  if (user_timeout_over(conn)) return timed_out(conn);
+  if (window_closed(conn)) return persist(conn);
+  if (conn->retries++ >= retries_allowed(conn)) return timed_out(conn);
+  stack->stats.tcp_timeouts++;
+  conn->rtt_running = false; /* Karn: RFC 6298 3 */
+  if (conn->state == MST_SYN_SENT || conn->state == MST_SYN_RECEIVED) {
+    conn->syn_wanted = true;
+    conn->syn_retransmitted = true;
+  } else {
+    conn->loss->on_timeout(conn);
+  }
+  back_off(conn);
+  mst__output_wanted(conn);
+}
+
+static void delayed_ack(struct mst_conn *conn) {
+  conn->stack->stats.tcp_delayed_acks++;
+  conn->ack_now = true;
+  mst__output_wanted(conn);
+}
+
+void mst__keepalive_restart(struct mst_conn *conn) {
+  if (conn->keepalive && conn->state >= MST_ESTABLISHED)
+    mst__timer_set(conn, MST__TIMER_KEEPALIVE, conn->stack->now_ns + conn->keepalive_idle_ms * MST__MS);
+  else
+    mst__timer_clear(conn, MST__TIMER_KEEPALIVE);
+}
+
+/* RFC 9293 3.8.4. Data on its way is watched by the retransmission timer. */
+static void keepalive(struct mst_conn *conn) {
+  mst_stack *stack = conn->stack;
+  uint64_t idle_ns = conn->keepalive_idle_ms * MST__MS, heard_ns = conn->last_heard_ns;
+  if (stack->now_ns - heard_ns < idle_ns) return mst__timer_set(conn, MST__TIMER_KEEPALIVE, heard_ns + idle_ns);
+  uint64_t interval_ns = conn->keepalive_interval_ms * MST__MS;
+  mst__timer_set(conn, MST__TIMER_KEEPALIVE, stack->now_ns + interval_ns);
+  if (mst__timer_is_set(conn, MST__TIMER_RETRANSMIT)) return;
+  if (conn->probes++ >= conn->keepalive_count) return timed_out(conn);
+  stack->stats.tcp_keepalives++;
+  conn->probe_wanted = true;
+  mst__output_wanted(conn);
+}
+
+/* Linger is over, or the peer of an orphan does not close. */
+static void end(struct mst_conn *conn) {
+  if (conn->state != MST_FIN_WAIT_2) mst__reset_send(conn);
+  mst__conn_die(conn, -MST_ETIMEDOUT);
+}
+
+void mst__timers_run(struct mst__alarm *alarm) {
+  static void (*const run[MST__TIMER_COUNT])(struct mst_conn *) = {
+      [MST__TIMER_RETRANSMIT] = retransmit_timeout,
+      [MST__TIMER_DELACK] = delayed_ack,
+      [MST__TIMER_KEEPALIVE] = keepalive,
+      [MST__TIMER_END] = end,
+  };
+  struct mst_conn *conn = MST__CONTAINER(alarm, struct mst_conn, alarm);
+  uint64_t now_ns = conn->stack->now_ns;
+  /* One at a time, since any may be the connection's end: what else is due runs at the next advance, at once. */
+  for (int i = 0; i < MST__TIMER_COUNT; i++) {
+    if (!conn->timer_at_ns[i] || conn->timer_at_ns[i] > now_ns) continue;
+    conn->timer_at_ns[i] = 0;
+    arm_earliest(conn);
+    run[i](conn);
+    return;
+  }
+  arm_earliest(conn);
+}
