@@ -164,7 +164,7 @@ int mst_shutdown(mst_conn *conn) {
 }
 
 static bool is_over(const mst_conn *conn) {
-  return conn->state == MST_CLOSED || conn->state == MST_SYN_SENT;
+  return conn->state == MST_CLOSED || conn->state == MST_SYN_SENT || conn->state == MST_TIME_WAIT;
 }
 
 void mst_abort(mst_conn *conn) {

@@ -23,7 +23,7 @@
 #define MST__RTO_INITIAL_NS MST__SECOND       /* RFC 6298 2.1 */
 #define MST__RTO_MIN_NS (200 * MST__MS)
 #define MST__RTO_MAX_NS (120 * MST__SECOND) /* RFC 6298 2.5: at least 60 s */
-#define MST__SYN_RETRIES 6
+#define MST__SYN_RETRIES 7                  /* RFC 9293 3.8.3: at least 3 minutes */
 #define MST__SYNACK_RETRIES 5
 #define MST__RETRIES 15          /* R2 of RFC 9293 3.8.3, about 15 minutes */
 #define MST__ORPHAN_RETRIES 8    /* the same for a connection that nobody holds any more */
@@ -238,8 +238,8 @@ struct mst_listener {
   void *user;
   struct mst__notice notice;
 };
-/* RFC 9293 3.10.7.2. True: the SYN made a connection. */
-void mst__listen_input(mst_binding *binding, const struct mst__ip *ip, const struct mst__tcp *tcp);
+/* RFC 9293 3.10.7.2. The half-open connection that the SYN made, or NULL. */
+struct mst_conn *mst__listen_input(mst_binding *binding, const struct mst__ip *ip, const struct mst__tcp *tcp);
 void mst__listener_conn_ready(struct mst_conn *conn);
 void mst__listener_conn_gone(struct mst_conn *conn);
 

@@ -52,8 +52,10 @@ void mst_stack_each_conn(const mst_stack *stack, void (*each)(const struct mst_t
     each(&info, user);
   }
   MST__LIST_EACH(node, &stack->tcp.all) {
+    const struct mst_conn *conn = MST__CONTAINER(node, struct mst_conn, all_node);
+    if (!conn->hashed) continue; /* over; in TIME-WAIT its record tells */
     struct mst_tcp_info info;
-    mst_conn_get_info(MST__CONTAINER(node, struct mst_conn, all_node), &info);
+    mst_conn_get_info(conn, &info);
     each(&info, user);
   }
   mst__time_wait_each(stack, each, user);

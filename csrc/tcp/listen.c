@@ -102,26 +102,33 @@ static struct mst_conn *half_open(struct mst_listener *listener, const struct ms
   return conn;
 }
 
-void mst__listen_input(mst_binding *binding, const struct mst__ip *ip, const struct mst__tcp *tcp) {
+/* Why a segment cannot open a connection, or NONE. */
+static enum mst_drop refuses(const struct mst_listener *listener, const struct mst__ip *ip, const struct mst__tcp *tcp,
+                             struct mst_route *route) {
+  if ((tcp->flags & (MST__SYN | MST__ACK | MST__RST)) != MST__SYN) return MST_DROP_TCP_NO_CONN;
+  if (listener->half_open_count >= listener->backlog || listener->ready_count >= listener->backlog)
+    return MST_DROP_TCP_BACKLOG;
+  if (mst_addr_is_multicast(&ip->source) || mst_addr_is_any(&ip->source)) return MST_DROP_SOURCE_ADDRESS;
+  return mst__path_route(listener->stack, &ip->source, route) ? MST_DROP_NO_ROUTE : MST_DROP_NONE;
+}
+
+struct mst_conn *mst__listen_input(mst_binding *binding, const struct mst__ip *ip, const struct mst__tcp *tcp) {
   struct mst_listener *listener = binding->listener;
   mst_stack *stack = binding->stack;
-  if (tcp->flags & MST__RST) return mst__drop(stack, MST_DROP_TCP_NO_CONN);
-  if (tcp->flags & MST__ACK) {
-    mst__drop(stack, MST_DROP_TCP_NO_CONN);
-    return mst__reset_reply(stack, ip, tcp);
-  }
-  if (!(tcp->flags & MST__SYN)) return mst__drop(stack, MST_DROP_TCP_NO_CONN);
-  if (listener->half_open_count >= listener->backlog || listener->ready_count >= listener->backlog)
-    return mst__drop(stack, MST_DROP_TCP_BACKLOG);
   struct mst_route route;
-  if (mst_addr_is_multicast(&ip->source) || mst_addr_is_any(&ip->source))
-    return mst__drop(stack, MST_DROP_SOURCE_ADDRESS);
-  if (mst__path_route(stack, &ip->source, &route)) return mst__drop(stack, MST_DROP_NO_ROUTE);
+  enum mst_drop drop = refuses(listener, ip, tcp, &route);
+  if (drop) {
+    mst__drop(stack, drop);
+    if (tcp->flags & MST__ACK) mst__reset_reply(stack, ip, tcp);
+    return NULL;
+  }
   struct mst__flow flow = {
       .local_addr = ip->destination,
       .remote_addr = ip->source,
       .local_port = tcp->destination_port,
       .remote_port = tcp->source_port,
   };
-  if (!half_open(listener, &flow, tcp, route.mtu)) mst__drop(stack, MST_DROP_NO_MEMORY);
+  struct mst_conn *conn = half_open(listener, &flow, tcp, route.mtu);
+  if (!conn) mst__drop(stack, MST_DROP_NO_MEMORY);
+  return conn;
 }

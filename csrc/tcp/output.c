@@ -8,7 +8,8 @@ void mst__output_wanted(struct mst_conn *conn) {
 /* RFC 9293 3.8.6.2.2: an increase is offered once it is worth min(buffer / 2, a segment). */
 uint32_t mst__receive_window(const struct mst_conn *conn) {
   uint32_t held = conn->recvq.bytes, limit = conn->receive_buffer_bytes;
-  uint32_t space = held < limit ? limit - held : 0;
+  uint32_t space = held < limit ? limit - held : 0, field_max = 65535u << conn->rcv_wscale;
+  if (space > field_max) space = field_max;
   uint32_t promised = conn->rcv_adv - conn->rcv_nxt;
   if (space <= promised) return promised;
   uint32_t worth = limit / 2, mss = conn->rcv_mss ? conn->rcv_mss : MST__MSS_DEFAULT_IP4;
@@ -63,8 +64,8 @@ static int send_syn(struct mst_conn *conn) {
   if (rc) return rc;
   conn->syn_wanted = false;
   if (conn->snd_nxt == conn->iss) {
-    conn->snd_nxt = conn->snd_sml = conn->iss + 1;
     rtt_start(conn);
+    conn->snd_nxt = conn->snd_sml = conn->iss + 1;
   } else {
     conn->rtt_running = false;
     conn->total_retrans++;
@@ -176,7 +177,7 @@ static int send_acks(struct mst_conn *conn) {
 
 int mst__output(struct mst_conn *conn) {
   int rc = 0;
-  if (conn->state == MST_CLOSED) return 0;
+  if (conn->state == MST_CLOSED || conn->state == MST_TIME_WAIT) return 0;
   if (conn->syn_wanted) rc = send_syn(conn);
   if (conn->state == MST_SYN_SENT) return rc;
   if (!rc && conn->state >= MST_ESTABLISHED) rc = send_lost(conn);

@@ -85,7 +85,6 @@ static void reset_input(struct mst_conn *conn, const struct mst__tcp *tcp) {
   int error = -MST_ECONNRESET;
   if (conn->state == MST_SYN_RECEIVED && !conn->passive) error = -MST_ECONNREFUSED;
   if (conn->state == MST_CLOSE_WAIT) error = -MST_EPIPE;
-  if (conn->state == MST_CLOSING || conn->state == MST_LAST_ACK) error = 0;
   mst__conn_die(conn, error);
 }
 
@@ -119,7 +118,16 @@ static bool fin_acked(struct mst_conn *conn) {
   }
 }
 
-/* A SYN again: its ACK was lost, or (with ACK) a simultaneous open. */
+/* The SYN,ACK of a simultaneous open repeats the SYN that brought us here (RFC 9293 3.5, figure 7): what counts is its
+ * ACK. */
+static void simultaneous_syn_ack(const struct mst_conn *conn, struct mst__tcp *tcp) {
+  bool syn_ack = (tcp->flags & (MST__SYN | MST__ACK | MST__RST)) == (MST__SYN | MST__ACK);
+  if (conn->state != MST_SYN_RECEIVED || conn->passive || !syn_ack || tcp->seq != conn->irs) return;
+  tcp->flags &= (uint8_t)~MST__SYN;
+  tcp->seq++;
+}
+
+/* A SYN again: the answer was lost. */
 static bool repeated_syn(struct mst_conn *conn, const struct mst__tcp *tcp) {
   if (conn->state != MST_SYN_RECEIVED || !(tcp->flags & MST__SYN) || tcp->flags & (MST__ACK | MST__RST)) return false;
   if (tcp->seq != conn->irs) return false;
@@ -131,6 +139,7 @@ static bool repeated_syn(struct mst_conn *conn, const struct mst__tcp *tcp) {
 void mst__sync_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst__tcp *tcp) {
   mst_stack *stack = conn->stack;
   if (repeated_syn(conn, tcp)) return;
+  simultaneous_syn_ack(conn, tcp);
   if (paws_rejects(conn, tcp)) return;
   if (!acceptable(conn, tcp)) {
     mst__drop(stack, MST_DROP_TCP_SEQUENCE);

@@ -72,7 +72,10 @@ void mst__tcp_input(mst_stack *stack, const struct mst__ip *ip, uint8_t packet_f
     return mst__sync_input(conn, ip, &tcp);
   }
   mst_binding *binding = mst__binding_find(stack, MST_TCP, &ip->destination, tcp.destination_port, has_listener);
-  if (binding) return mst__listen_input(binding, ip, &tcp);
+  if (binding) {
+    mst__listen_input(binding, ip, &tcp);
+    return;
+  }
   mst__drop(stack, MST_DROP_TCP_NO_CONN);
   mst__reset_reply(stack, ip, &tcp);
 }

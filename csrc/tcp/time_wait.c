@@ -9,7 +9,7 @@ struct mst__time_wait {
   mst_binding *binding;
   struct mst__list age;
   struct mst__alarm alarm;
-  uint32_t snd_nxt, rcv_nxt, ts_recent, ts_offset;
+  uint32_t snd_nxt, rcv_nxt, rcv_adv, ts_recent, ts_offset;
   uint16_t window;
   bool ts_ok;
 };
@@ -60,6 +60,7 @@ static void time_wait_fill(struct mst__time_wait *tw, const struct mst_conn *con
       .alarm = {.run = over},
       .snd_nxt = conn->snd_nxt,
       .rcv_nxt = conn->rcv_nxt,
+      .rcv_adv = conn->rcv_adv,
       .ts_recent = conn->ts_recent,
       .ts_offset = conn->ts_offset,
       .ts_ok = conn->ts_ok,
@@ -77,7 +78,9 @@ void mst__time_wait_enter(struct mst_conn *conn) {
   struct mst__time_wait *tw = mst__alloc(stack, sizeof *tw);
   if (tw) time_wait_fill(tw, conn);
   stack->stats.tcp_time_wait++;
+  bool held = !conn->orphan;
   mst__conn_die(conn, 0); /* frees an orphan */
+  if (held) conn->state = MST_TIME_WAIT;
   if (!tw) return;
   mst__flow_insert(stack, &tw->flow);
   mst__list_push_back(&stack->tcp.time_wait, &tw->age);
@@ -93,18 +96,33 @@ static bool has_listener(const mst_binding *binding) {
 /* RFC 9293 3.6.1 and RFC 6191 2: a new incarnation may begin when it cannot be mistaken for the old one. */
 static bool may_reopen(const struct mst__time_wait *tw, const struct mst__tcp *tcp) {
   if ((tcp->flags & (MST__SYN | MST__ACK | MST__RST)) != MST__SYN) return false;
-  if (tw->ts_ok && tcp->options.has & MST__HAS_TIMESTAMPS && mst__seq_gt(tcp->options.tsval, tw->ts_recent))
-    return true;
+  bool stamped = tw->ts_ok && tcp->options.has & MST__HAS_TIMESTAMPS;
+  if (stamped && tcp->options.tsval != tw->ts_recent) return mst__seq_gt(tcp->options.tsval, tw->ts_recent);
   return mst__seq_gt(tcp->seq, tw->rcv_nxt);
+}
+
+static void reopen(struct mst__time_wait *tw, mst_binding *binding, const struct mst__ip *ip,
+                   const struct mst__tcp *tcp) {
+  uint32_t old_snd_nxt = tw->snd_nxt;
+  time_wait_free(tw);
+  struct mst_conn *conn = mst__listen_input(binding, ip, tcp);
+  if (!conn || mst__seq_gt(conn->iss, old_snd_nxt)) return;
+  conn->iss = conn->snd_una = conn->snd_nxt = conn->snd_sml = old_snd_nxt + 65536;
+}
+
+/* RFC 1337: a reset does not end TIME-WAIT; RFC 5961 3.2: one that is inexact is challenged. */
+static void reset_input(const struct mst__time_wait *tw, const struct mst__tcp *tcp) {
+  mst__drop(tw->stack, MST_DROP_TCP_RST_INVALID);
+  bool inexact = mst__seq_gt(tcp->seq, tw->rcv_nxt) && mst__seq_lt(tcp->seq, tw->rcv_adv);
+  if (inexact && mst__challenge_allowed(tw->stack)) acknowledge(tw);
 }
 
 void mst__time_wait_input(mst_stack *stack, struct mst__flow *flow, const struct mst__ip *ip, struct mst__tcp *tcp) {
   struct mst__time_wait *tw = of_flow(flow);
-  if (tcp->flags & MST__RST) return mst__drop(stack, MST_DROP_TCP_RST_INVALID); /* RFC 1337 */
+  if (tcp->flags & MST__RST) return reset_input(tw, tcp);
   mst_binding *binding = mst__binding_find(stack, MST_TCP, &flow->local_addr, flow->local_port, has_listener);
   if (binding && may_reopen(tw, tcp)) {
-    time_wait_free(tw);
-    return mst__listen_input(binding, ip, tcp);
+    return reopen(tw, binding, ip, tcp);
   }
   bool old = tw->ts_ok && tcp->options.has & MST__HAS_TIMESTAMPS && mst__seq_lt(tcp->options.tsval, tw->ts_recent);
   bool fin_again = tcp->flags & MST__FIN && tcp->seq + tcp->payload_bytes + 1 == tw->rcv_nxt;
