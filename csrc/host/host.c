@@ -1,0 +1,199 @@
+/* Life of a host: its ports, its switch, its stacks. */
+#include "host_internal.h"
+#include "switch/switch_internal.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WAIT_FDS_MAX 64u
+
+static int fail(struct mst_failure *failure, int code, const char *what) {
+  if (!failure) return code;
+  failure->code = code;
+  snprintf(failure->message, sizeof failure->message, "%s: %s", what, mst_strerror(code));
+  return code;
+}
+
+static int wait_for(struct mst_host *host, int fd) {
+  struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+  return epoll_ctl(host->wait_fd, EPOLL_CTL_ADD, fd, &event) && errno != EEXIST ? -errno : 0;
+}
+
+static int wait_for_port(struct mst_host *host, struct mst_port *port) {
+  int fds[WAIT_FDS_MAX];
+  unsigned count = port->ops->wait_fds(port, fds, WAIT_FDS_MAX);
+  for (unsigned i = 0; i < count; i++) {
+    int error = wait_for(host, fds[i]);
+    if (error) return error;
+  }
+  return 0;
+}
+
+static int open_ports(struct mst_host *host, const char *const *specs, struct mst_failure *failure) {
+  for (; specs && *specs; specs++) {
+    struct mst_port *port;
+    int error = mst_port_open(*specs, &port, failure);
+    if (error) return error;
+    error = mst_switch_add_port(host->sw, port);
+    if (error) {
+      port->ops->close(port);
+      return fail(failure, error, *specs);
+    }
+    error = wait_for_port(host, port);
+    if (error) return fail(failure, error, *specs);
+  }
+  return 0;
+}
+
+static int open_switch(struct mst_host *host, const struct mst_host_options *options, struct mst_failure *failure) {
+  bool devices = options && options->ports && options->ports[0];
+  if (devices) {
+    int error = mst__os_linux_open(&host->os, failure);
+    if (error) return error;
+    error = wait_for(host, mst__os_linux_wait_fd(host->os));
+    if (error) return fail(failure, error, "waiting for the OS's routes");
+  }
+  struct mst_switch_options switch_options = {
+      .size = sizeof switch_options,
+      .env = {.ctx = host, .alloc = mst__host_alloc, .free = mst__host_free, .random = mst__host_random},
+      .os = host->os ? mst__os_linux_ops(host->os) : NULL,
+  };
+  int error = mst_switch_create(&switch_options, &host->sw);
+  return error ? fail(failure, error, "making the switch") : 0;
+}
+
+static void stamp_captures(struct mst_host *host) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  host->sw->realtime_offset_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - (int64_t)mst__host_clock_ns();
+}
+
+int mst_host_open(const struct mst_host_options *options, mst_host **out, struct mst_failure *failure) {
+  if (options && options->size != sizeof *options) return fail(failure, -MST_EINVAL, "mst_host_options.size");
+  struct mst_host *host = calloc(1, sizeof *host);
+  if (!host) return fail(failure, -MST_ENOMEM, "making a host");
+  host->log = options && options->log ? options->log : mst__host_log_stderr;
+  host->log_ctx = options ? options->log_ctx : NULL;
+  host->wait_fd = epoll_create1(EPOLL_CLOEXEC);
+  int error = host->wait_fd < 0 ? fail(failure, -errno, "epoll_create1") : 0;
+  if (!error) error = open_switch(host, options, failure);
+  if (!error) error = open_ports(host, options ? options->ports : NULL, failure);
+  if (!error && options && options->pcap_path) {
+    stamp_captures(host);
+    error = mst_pcap_open(options->pcap_path, &host->pcap, failure);
+  }
+  if (error) {
+    mst_host_close(host);
+    return error;
+  }
+  *out = host;
+  return 0;
+}
+
+static void free_stack(struct mst_host *host, struct mst__host_stack *entry) {
+  if (entry->stack) mst_stack_destroy(entry->stack);
+  mst_switch_detach(host->sw, entry->id);
+  mst_channel_destroy(entry->channel);
+  free(entry);
+}
+
+void mst_host_close(mst_host *host) {
+  if (!host) return;
+  while (host->stacks) {
+    struct mst__host_stack *entry = host->stacks;
+    host->stacks = entry->next;
+    free_stack(host, entry);
+  }
+  if (host->sw) mst_switch_destroy(host->sw);
+  if (host->os) mst__os_linux_close(host->os);
+  if (host->pcap) mst_pcap_close(host->pcap);
+  if (host->wait_fd >= 0) close(host->wait_fd);
+  free(host);
+}
+
+/* --- what a stack asks of its surroundings --- */
+
+static void *stack_alloc(void *ctx, size_t bytes) {
+  return mst_channel_alloc(((struct mst__host_stack *)ctx)->channel, bytes);
+}
+static void stack_free(void *ctx, void *memory, size_t bytes) {
+  mst_channel_free(((struct mst__host_stack *)ctx)->channel, memory, bytes);
+}
+static void stack_log(void *ctx, enum mst_log_level level, const char *line) {
+  struct mst_host *host = ((struct mst__host_stack *)ctx)->host;
+  host->log(host->log_ctx, level, line);
+}
+static int stack_lease(void *ctx, struct mst_tuple *tuple) {
+  struct mst__host_stack *entry = ctx;
+  return mst_switch_lease(entry->host->sw, entry->id, tuple);
+}
+static void stack_release(void *ctx, const struct mst_tuple *tuple) {
+  struct mst__host_stack *entry = ctx;
+  mst_switch_release(entry->host->sw, entry->id, tuple);
+}
+static int stack_route(void *ctx, const struct mst_addr *destination, struct mst_route *out) {
+  return mst_switch_route(((struct mst__host_stack *)ctx)->host->sw, destination, out);
+}
+static int stack_output(void *ctx, const struct mst_packet *packet) {
+  return mst_channel_send(((struct mst__host_stack *)ctx)->channel, packet);
+}
+
+static int make_stack(struct mst__host_stack *entry, const struct mst_stack_options *given) {
+  struct mst_stack_options options = {.size = sizeof options};
+  if (given && given->size != sizeof options) return -MST_EINVAL;
+  if (given) options = *given;
+  options.env = (struct mst_env){
+      .ctx = entry, .alloc = stack_alloc, .free = stack_free, .random = mst__host_random, .log = stack_log};
+  options.net = (struct mst_net){
+      .ctx = entry, .lease = stack_lease, .release = stack_release, .route = stack_route, .output = stack_output};
+  return mst_stack_create(&options, &entry->stack);
+}
+
+static void append(struct mst_host *host, struct mst__host_stack *entry) {
+  struct mst__host_stack **end = &host->stacks;
+  while (*end) end = &(*end)->next;
+  *end = entry;
+  host->stack_count++;
+}
+
+int mst_host_add_stack(mst_host *host, const struct mst_stack_options *options, mst_stack **out) {
+  struct mst__host_stack *entry = calloc(1, sizeof *entry);
+  if (!entry) return -MST_ENOMEM;
+  entry->host = host;
+  int error = mst_channel_create(NULL, &entry->channel);
+  if (error) goto no_channel;
+  error = mst_switch_attach(host->sw, entry->channel, &entry->id);
+  if (error) goto not_attached;
+  error = make_stack(entry, options);
+  if (error) goto no_stack;
+  char name[32];
+  snprintf(name, sizeof name, "stack%u", host->stack_count);
+  if (host->pcap) mst_switch_tee(host->sw, entry->id, host->pcap, name);
+  append(host, entry);
+  *out = entry->stack;
+  return 0;
+no_stack:
+  mst_switch_detach(host->sw, entry->id);
+not_attached:
+  mst_channel_destroy(entry->channel);
+no_channel:
+  free(entry);
+  return error;
+}
+
+uint64_t mst_host_now(const mst_host *host) {
+  (void)host;
+  return mst__host_clock_ns();
+}
+
+int mst_host_wait_fd(const mst_host *host) {
+  return host->wait_fd;
+}
+
+mst_switch *mst_host_switch(mst_host *host) {
+  return host->sw;
+}

@@ -1,0 +1,47 @@
+/* The embedded deployment's parts, as they see each other. */
+#ifndef MST_HOST_INTERNAL_H
+#define MST_HOST_INTERNAL_H
+
+#include "multistack/host.h"
+
+struct mst__os_linux;
+
+/* A stack on a channel of its own. Its address is the ctx of the stack's env and net. */
+struct mst__host_stack {
+  struct mst__host_stack *next;
+  struct mst_host *host;
+  mst_stack *stack;
+  mst_channel *channel;
+  unsigned id; /* of the channel in the switch */
+};
+
+struct mst_host {
+  mst_switch *sw;
+  struct mst__os_linux *os; /* NULL: alone */
+  mst_pcap *pcap;
+  struct mst__host_stack *stacks; /* in the order they were added */
+  unsigned stack_count;
+  int wait_fd;
+  bool work_left; /* the last process call stopped at its budget */
+  uint64_t os_looked_ns;
+  void (*log)(void *ctx, enum mst_log_level level, const char *line);
+  void *log_ctx;
+};
+
+/* env.c: memory from the C library, randomness from the kernel, the host's log. */
+void *mst__host_alloc(void *ctx, size_t bytes);
+void mst__host_free(void *ctx, void *memory, size_t bytes);
+void mst__host_random(void *ctx, void *out, size_t bytes);
+void mst__host_log_stderr(void *ctx, enum mst_log_level level, const char *line);
+uint64_t mst__host_clock_ns(void);
+
+/* os_linux.c: the OS as the switch needs it. */
+int mst__os_linux_open(struct mst__os_linux **out, struct mst_failure *failure);
+void mst__os_linux_close(struct mst__os_linux *os);
+const struct mst_switch_os *mst__os_linux_ops(struct mst__os_linux *os);
+/* Readable when routes, addresses or neighbours have changed. */
+int mst__os_linux_wait_fd(const struct mst__os_linux *os);
+/* Read what has changed and tell the switch. */
+void mst__os_linux_events(struct mst__os_linux *os, mst_switch *sw);
+
+#endif

@@ -1,0 +1,79 @@
+/* Into a channel's receive ring. */
+#include "switch_internal.h"
+
+static void mark_dirty(struct mst_switch *sw, struct mst__switch_channel *to) {
+  if (to->dirty) return;
+  if (sw->dirty_count == sizeof sw->dirty / sizeof sw->dirty[0]) mst__deliver_publish(sw);
+  to->dirty = true;
+  sw->dirty[sw->dirty_count++] = to;
+}
+
+void mst__deliver_publish(struct mst_switch *sw) {
+  for (unsigned i = 0; i < sw->dirty_count; i++) {
+    sw->dirty[i]->dirty = false;
+    mst__rx_publish(&sw->dirty[i]->end);
+  }
+  sw->dirty_count = 0;
+}
+
+/* A receiver that is slow holds senders up, so that nothing is lost between two stacks of a host; one that does not
+ * move at all must not stop them. */
+static int no_room(struct mst_switch *sw, struct mst__switch_channel *to) {
+  if (to->full_attempts++ == 0) to->full_since_ns = sw->now_ns;
+  if (to->full_attempts > MST__RX_PATIENCE_ATTEMPTS && sw->now_ns - to->full_since_ns > MST__RX_PATIENCE_NS)
+    to->wedged = true;
+  return to->wedged ? MST_DROP_RX_FULL : MST__BLOCKED;
+}
+
+static inline void moved_on(struct mst__switch_channel *to) {
+  to->full_attempts = 0;
+  to->wedged = false;
+}
+
+/* Headers of 20 to 192 bytes, without a call and without a byte too many: what lies behind them in the buffer may be of
+ * a packet to somebody else. */
+static inline void copy_headers(uint8_t *to, const uint8_t *from, uint32_t bytes) {
+  uint32_t i = 0;
+  for (; i + 16 < bytes; i += 16) memcpy(to + i, from + i, 16);
+  memcpy(to + bytes - 16, from + bytes - 16, 16);
+}
+
+int mst__deliver_outgoing(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__switch_channel *to,
+                          const struct mst__outgoing *packet) {
+  const struct mst__taken *taken = &packet->taken;
+  uint8_t *room = mst__rx_reserve(&to->end, taken->len);
+  if (MST_UNLIKELY(!room)) return no_room(sw, to);
+  moved_on(to);
+  copy_headers(room, taken->bytes, taken->inline_bytes);
+  uint8_t *next = room + taken->inline_bytes;
+  for (unsigned i = 0; i < taken->frag_count; i++) {
+    memcpy(next, from->end.geometry.region + taken->frags[i].offset, taken->frags[i].len);
+    next += taken->frags[i].len;
+  }
+  mst__rx_commit(&to->end, taken->len, taken->gso_size, (taken->flags & MST_CSUM_PARTIAL) | MST_CSUM_VALID);
+  to->stats.to_channel_packets++;
+  to->stats.to_channel_bytes += taken->len;
+  if (MST_UNLIKELY(!to->dirty)) mark_dirty(sw, to);
+  if (MST_UNLIKELY(to->pcap)) mst__tee(sw, to, false, &(struct mst_iov){room, taken->len}, 1);
+  return MST_DROP_NONE;
+}
+
+enum mst_drop mst__deliver_bytes(struct mst_switch *sw, struct mst__switch_channel *to, const uint8_t *data,
+                                 uint32_t len, uint16_t gso_size, uint8_t flags) {
+  uint8_t *room = mst__rx_reserve(&to->end, len);
+  if (!room) return MST_DROP_RX_FULL;
+  moved_on(to);
+  memcpy(room, data, len);
+  mst__rx_commit(&to->end, len, gso_size, flags);
+  to->stats.to_channel_packets++;
+  to->stats.to_channel_bytes += len;
+  mark_dirty(sw, to);
+  if (to->pcap) mst__tee(sw, to, false, &(struct mst_iov){room, len}, 1);
+  return MST_DROP_NONE;
+}
+
+void mst__tee(struct mst_switch *sw, struct mst__switch_channel *channel, bool outbound, const struct mst_iov *iov,
+              size_t count) {
+  mst_pcap_write(channel->pcap, channel->pcap_name, outbound, iov, count,
+                 sw->now_ns + (uint64_t)sw->realtime_offset_ns);
+}

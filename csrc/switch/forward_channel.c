@@ -1,0 +1,115 @@
+/* From a channel: the fast path. A batch is copied out of the ring and validated, and what its look-ups will touch is
+ * asked of memory; then each packet is checked against the tuple table and handed on. */
+#include "switch_internal.h"
+
+static void prefetch_lookups(struct mst_switch *sw, struct mst__outgoing *packet) {
+  const struct mst__tuple_table *table = &sw->tuples;
+  if (MST_LIKELY(!packet->source.ip6)) {
+    packet->source_hash = mst__tuple_hash4(table, packet->source.word);
+    packet->destination_hash = mst__tuple_hash4(table, packet->destination.word);
+    __builtin_prefetch(&table->entries4[packet->source_hash]);
+    __builtin_prefetch(&table->entries4[packet->destination_hash]);
+  } else {
+    packet->source_hash = mst__tuple_hash6(table, packet->source.addr, packet->source.word);
+    packet->destination_hash = mst__tuple_hash6(table, packet->destination.addr, packet->destination.word);
+    __builtin_prefetch(&table->entries6[packet->source_hash]);
+    __builtin_prefetch(&table->entries6[packet->destination_hash]);
+  }
+}
+
+static inline uint32_t find(const struct mst__tuple_table *table, const struct mst__tuple_key *key, uint32_t hash) {
+  return MST_LIKELY(!key->ip6) ? mst__tuple_find4(table, key->word, hash)
+                               : mst__tuple_find6(table, key->addr, key->word, hash);
+}
+
+/* A stack sends only from tuples that it holds. A wildcard covers the host's own addresses and no others. */
+static inline bool source_is_held(struct mst_switch *sw, const struct mst__switch_channel *from,
+                                  const struct mst__outgoing *packet) {
+  uint32_t holder = find(&sw->tuples, &packet->source, packet->source_hash);
+  if (MST_LIKELY(holder)) return mst__holder_is(sw, holder, from->id);
+  holder = mst__tuple_find_any(&sw->tuples, packet->source.ip6, packet->source.word);
+  if (!holder || !mst__holder_is(sw, holder, from->id)) return false;
+  struct mst_addr addr = mst__outgoing_source(packet);
+  return mst__is_local(sw, &addr);
+}
+
+static inline uint32_t destination_holder(struct mst_switch *sw, const struct mst__outgoing *packet) {
+  uint32_t holder = find(&sw->tuples, &packet->destination, packet->destination_hash);
+  if (MST_LIKELY(holder)) return holder;
+  holder = mst__tuple_find_any(&sw->tuples, packet->destination.ip6, packet->destination.word);
+  if (!holder) return 0;
+  struct mst_addr addr = mst__outgoing_destination(packet);
+  return mst__is_local(sw, &addr) ? holder : 0;
+}
+
+static inline int forward(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__outgoing *packet) {
+  if (MST_UNLIKELY(packet->drop)) return packet->drop;
+  if (MST_UNLIKELY(!source_is_held(sw, from, packet))) return MST_DROP_SOURCE_NOT_HELD;
+  uint32_t holder = destination_holder(sw, packet);
+  if (MST_UNLIKELY(!holder)) return mst__leave(sw, from, packet);
+  struct mst__switch_channel *to = mst__holder_pick(sw, holder, &packet->destination, &packet->source);
+  return mst__deliver_outgoing(sw, from, to, packet);
+}
+
+static void tee_outgoing(struct mst_switch *sw, struct mst__switch_channel *from, const struct mst__outgoing *packet) {
+  const struct mst__taken *taken = &packet->taken;
+  struct mst_iov iov[1 + MST_PACKET_IOV_MAX] = {{taken->bytes, taken->inline_bytes}};
+  for (unsigned i = 0; i < taken->frag_count; i++)
+    iov[1 + i] = (struct mst_iov){from->end.geometry.region + taken->frags[i].offset, taken->frags[i].len};
+  mst__tee(sw, from, true, iov, 1 + (size_t)taken->frag_count);
+}
+
+/* Returns how many of `count` packets were forwarded or dropped. */
+static uint32_t forward_batch(struct mst_switch *sw, struct mst__switch_channel *from, uint32_t count) {
+  struct mst__outgoing *batch = sw->batch;
+  for (uint32_t i = 0; i < count; i++) {
+    batch[i].drop = mst__tx_take(&from->end, i, &batch[i].taken) ? mst__validate(&batch[i]) : MST_DROP_DESCRIPTOR;
+    if (MST_LIKELY(!batch[i].drop)) prefetch_lookups(sw, &batch[i]);
+  }
+  uint64_t bytes = 0;
+  uint32_t done = 0;
+  for (; done < count; done++) {
+    int result = forward(sw, from, &batch[done]);
+    if (result == MST__BLOCKED) break;
+    from->resume_bytes = 0;
+    if (MST_UNLIKELY(result != MST_DROP_NONE))
+      mst__count_drop(sw, from, (enum mst_drop)result);
+    else
+      bytes += batch[done].taken.len;
+    if (MST_UNLIKELY(from->pcap != NULL) && batch[done].drop != MST_DROP_DESCRIPTOR)
+      tee_outgoing(sw, from, &batch[done]);
+  }
+  from->stats.from_channel_packets += done;
+  from->stats.from_channel_bytes += bytes;
+  return done;
+}
+
+static uint32_t forward_from(struct mst_switch *sw, struct mst__switch_channel *from, unsigned budget) {
+  bool broken;
+  uint32_t waiting = mst__tx_waiting(&from->end, &broken), done = 0;
+  if (MST_UNLIKELY(broken)) mst__count_drop(sw, from, MST_DROP_DESCRIPTOR);
+  if (waiting > budget) waiting = budget;
+  while (done < waiting) {
+    uint32_t count = waiting - done < MST__BATCH ? waiting - done : MST__BATCH;
+    uint32_t forwarded = forward_batch(sw, from, count);
+    mst__deliver_publish(sw);
+    mst__tx_done(&from->end, forwarded);
+    done += forwarded;
+    if (forwarded < count) break;
+  }
+  return done;
+}
+
+size_t mst_switch_process_channels(mst_switch *sw, unsigned budget, uint64_t now_ns) {
+  size_t done = 0;
+  sw->now_ns = now_ns;
+  if (sw->waiting_count) mst__neighbour_expire(sw);
+  unsigned start = sw->next_channel < sw->channel_room ? sw->next_channel : 0;
+  for (unsigned i = 0; i < sw->channel_room; i++) {
+    unsigned id = start + i < sw->channel_room ? start + i : start + i - sw->channel_room;
+    if (sw->channels[id]) done += forward_from(sw, sw->channels[id], budget);
+  }
+  sw->next_channel = start + 1;
+  mst__ports_flush(sw);
+  return done;
+}

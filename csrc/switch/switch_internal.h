@@ -1,0 +1,200 @@
+/* The switch's parts, as they see each other. */
+#ifndef MST_SWITCH_INTERNAL_H
+#define MST_SWITCH_INTERNAL_H
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "channel_end.h"
+#include "multistack/switch.h"
+#include "tuple_table.h"
+#include "validate.h"
+
+#define MST__CHANNELS_MAX 4096u
+#define MST__PORTS_MAX 16u
+
+/* A holder in the tuple table: a channel's id + 1, or from here on a group. */
+#define MST__HOLDER_GROUP 0x4000u
+#define MST__GROUPS_MAX (MST__HOLDER_MAX - MST__HOLDER_GROUP + 1)
+
+/* How many packets are looked at together, so that their look-ups wait for memory together. */
+#define MST__BATCH 32u
+#define MST__BATCH_BYTES (MST__BATCH * sizeof(struct mst__outgoing) + 64)
+
+/* A forwarding step that must be tried again later; other results are drop reasons, MST_DROP_NONE of them. */
+#define MST__BLOCKED (-1)
+
+/* How long, and through how many attempts, a full receiver that does not move holds up a sender before packets to it
+ * are dropped. */
+#define MST__RX_PATIENCE_NS 10000000ull
+#define MST__RX_PATIENCE_ATTEMPTS 8u
+
+struct mst__switch_channel {
+  unsigned id;
+  bool dirty;             /* received something that is not yet published */
+  bool wedged;            /* it stayed full for longer than senders wait */
+  uint32_t full_attempts; /* to deliver to it, all in vain, since full_since_ns */
+  uint64_t full_since_ns;
+  uint32_t resume_bytes; /* of the next packet: payload that has been segmented and sent already */
+  struct mst__channel_end end;
+  struct mst_switch_stats stats;
+  struct mst__list leases; /* struct mst__lease.of_channel, those without a group */
+  mst_pcap *pcap;
+  char pcap_name[32];
+};
+
+struct mst__switch_port {
+  struct mst_port *port;
+  bool used; /* has packets that are not flushed */
+  bool down;
+};
+
+/* A tuple that somebody holds. */
+struct mst__lease {
+  struct mst__hash_node node; /* in leases, by tuple */
+  struct mst__list of_channel;
+  struct mst_tuple tuple;
+  intptr_t cookie; /* of the OS's reservation */
+  bool reserved;
+  uint32_t holder;
+  /* Of a group: */
+  uint16_t *members; /* ids */
+  uint32_t member_count, member_room;
+};
+
+/* What is known of the way to one destination. */
+struct mst__route {
+  struct mst_addr destination;
+  uint32_t route_generation; /* of the switch when it was asked; another: stale */
+  uint32_t neighbour_generation;
+  int error;
+  struct mst_next_hop hop;
+  struct mst__switch_port *port; /* that carries hop.ifindex, or NULL */
+  uint8_t mac[6];                /* of hop.gateway, while neighbour_generation is current */
+};
+
+#define MST__ROUTES 1024u /* power of two */
+
+struct mst_switch {
+  struct mst_env env;
+  const struct mst_switch_os *os;
+  int64_t realtime_offset_ns; /* what captures add to now_ns */
+  uint64_t now_ns;            /* of the process call in progress */
+
+  struct mst__tuple_table tuples;
+  struct mst__switch_channel **channels; /* by id, NULL: free */
+  unsigned channel_room, next_channel;
+  struct mst__switch_channel *dirty[MST__BATCH * 4];
+  unsigned dirty_count;
+
+  struct mst__switch_port ports[MST__PORTS_MAX];
+  unsigned port_count;
+  bool own_addresses; /* some port has addresses that the OS does not have */
+
+  struct mst__hash_key lease_key;
+  struct mst__hash_table leases;
+  struct mst__hash_table port_uses; /* lease.c */
+  struct mst__lease **groups;       /* by holder - MST__HOLDER_GROUP */
+  unsigned group_room;
+
+  struct mst__route *routes; /* direct-mapped */
+  uint32_t route_generation, neighbour_generation;
+  struct mst__list waiting; /* neighbour_queue.c */
+  unsigned waiting_count;
+
+  struct mst_switch_stats stats;
+  struct mst__outgoing *batch; /* MST__BATCH of them, in batch_memory, aligned */
+  void *batch_memory;
+};
+
+static inline void mst__count_drop(struct mst_switch *sw, struct mst__switch_channel *channel, enum mst_drop reason) {
+  sw->stats.drops[reason]++;
+  if (channel) channel->stats.drops[reason]++;
+}
+
+static inline void *mst__switch_alloc(struct mst_switch *sw, size_t bytes) {
+  void *memory = sw->env.alloc(sw->env.ctx, bytes);
+  if (memory) memset(memory, 0, bytes);
+  return memory;
+}
+static inline void mst__switch_free(struct mst_switch *sw, void *memory, size_t bytes) {
+  if (memory) sw->env.free(sw->env.ctx, memory, bytes);
+}
+
+/* lease.c: let go of all that a channel holds. */
+void mst__lease_release_all(struct mst_switch *sw, struct mst__switch_channel *channel);
+
+/* holder.c: the channel that gets the packets of a flow to a tuple that `holder` holds, and whether `channel` is (one
+ * of) the holder. */
+struct mst__switch_channel *mst__holder_pick_of_group(const struct mst_switch *sw, uint32_t holder,
+                                                      const struct mst__tuple_key *local,
+                                                      const struct mst__tuple_key *remote);
+bool mst__holder_group_has(const struct mst_switch *sw, uint32_t holder, unsigned id);
+static inline struct mst__switch_channel *mst__holder_pick(const struct mst_switch *sw, uint32_t holder,
+                                                           const struct mst__tuple_key *local,
+                                                           const struct mst__tuple_key *remote) {
+  if (MST_LIKELY(holder < MST__HOLDER_GROUP)) return sw->channels[holder - 1];
+  return mst__holder_pick_of_group(sw, holder, local, remote);
+}
+static inline bool mst__holder_is(const struct mst_switch *sw, uint32_t holder, unsigned id) {
+  if (MST_LIKELY(holder < MST__HOLDER_GROUP)) return holder == id + 1;
+  return mst__holder_group_has(sw, holder, id);
+}
+/* The holder of a tuple that packets to `key` at `addr` reach: exactly, else the wildcard where `addr` is local. */
+uint32_t mst__holder_find(struct mst_switch *sw, const struct mst__tuple_key *key, const struct mst_addr *addr);
+
+/* route_cache.c */
+bool mst__is_local(struct mst_switch *sw, const struct mst_addr *addr);
+struct mst__route *mst__route_find(struct mst_switch *sw, const struct mst_addr *destination);
+struct mst__switch_port *mst__port_of_address(struct mst_switch *sw, const struct mst_addr *addr);
+/* The port by which a packet leaves that nobody here holds the destination of; its route in `route` unless the port
+ * needs none. MST_DROP_NONE or a reason. */
+enum mst_drop mst__port_for(struct mst_switch *sw, const struct mst_addr *source, const struct mst_addr *destination,
+                            struct mst__switch_port **port, struct mst__route **route);
+
+/* deliver.c: into a channel's ring. MST__BLOCKED: full, and the sender may wait. */
+int mst__deliver_outgoing(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__switch_channel *to,
+                          const struct mst__outgoing *packet);
+enum mst_drop mst__deliver_bytes(struct mst_switch *sw, struct mst__switch_channel *to, const uint8_t *data,
+                                 uint32_t len, uint16_t gso_size, uint8_t flags);
+void mst__deliver_publish(struct mst_switch *sw);
+void mst__tee(struct mst_switch *sw, struct mst__switch_channel *channel, bool outbound, const struct mst_iov *iov,
+              size_t count);
+
+/* A packet on its way to a port: headers in the switch's memory, payload anywhere. */
+struct mst__departing {
+  const uint8_t *header;
+  uint32_t l3_bytes, header_bytes, payload_bytes;
+  uint16_t gso_size;
+  uint8_t flags, protocol;
+  bool ip6;
+  unsigned iov_count;
+  struct mst_iov payload[1 + MST_PACKET_IOV_MAX];
+};
+
+/* leave.c: out of this switch by whatever port leads on. */
+int mst__leave(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__outgoing *packet);
+/* transmit.c: push out what ports have been given. */
+void mst__ports_flush(struct mst_switch *sw);
+/* Through this port; `resume_bytes` is where to go on after MST__BLOCKED, 0 at first. */
+int mst__transmit(struct mst__switch_port *port, const uint8_t mac[6], const struct mst__departing *packet,
+                  uint32_t *resume_bytes);
+void mst__gather(uint8_t *to, const struct mst_iov *iov, uint32_t offset, uint32_t bytes);
+
+/* refuse.c: what a host answers to a packet to a tuple that nobody holds: a reset (RFC 9293 3.10.7.1), or for UDP an
+ * ICMP port unreachable (RFC 1122 3.2.2.1). `header` are the headers of the refused packet, `len` its whole length.
+ * Writes at most MST__REFUSAL_BYTES with checksums complete; 0: it gets no answer. */
+#define MST__REFUSAL_BYTES 320u
+uint32_t mst__refusal(const uint8_t *header, uint32_t l3_bytes, uint32_t header_bytes, uint8_t protocol, uint32_t len,
+                      uint8_t *out);
+
+/* neighbour_queue.c: packets that wait until their next hop is known. */
+enum mst_drop mst__neighbour_wait(struct mst_switch *sw, struct mst__switch_channel *from, unsigned ifindex,
+                                  const struct mst_addr *gateway, const struct mst__departing *packet);
+bool mst__neighbour_is_waited_for(const struct mst_switch *sw, unsigned ifindex, const struct mst_addr *gateway);
+/* Ask again and send what can be sent. */
+void mst__neighbour_retry(struct mst_switch *sw);
+/* Drop what has waited too long. */
+void mst__neighbour_expire(struct mst_switch *sw);
+void mst__neighbour_free(struct mst_switch *sw);
+
+#endif
