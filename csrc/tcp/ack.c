@@ -3,6 +3,13 @@
 
 #define CWND_MAX (1u << 30)
 
+/* The window opens after a probe of one byte: it goes again with what follows it, not alone. */
+static void take_back_probe(struct mst_conn *conn) {
+  if (conn->snd_nxt - conn->snd_una != 1 || conn->fin_sent) return;
+  conn->snd_nxt = conn->snd_sml = conn->snd_una;
+  conn->loss->resend_all(conn); /* which is nothing now */
+}
+
 void mst__window_update(struct mst_conn *conn, const struct mst__tcp *tcp) {
   bool fresh =
       mst__seq_lt(conn->snd_wl1, tcp->seq) || (conn->snd_wl1 == tcp->seq && mst__seq_le(conn->snd_wl2, tcp->ack));
@@ -10,6 +17,7 @@ void mst__window_update(struct mst_conn *conn, const struct mst__tcp *tcp) {
   uint32_t window = (uint32_t)tcp->window << conn->snd_wscale;
   /* The peer's window opens: what waited for the persist timer goes, and the timer is for retransmission again. */
   if (window > conn->snd_wnd) {
+    if (conn->snd_wnd == 0) take_back_probe(conn);
     if (conn->snd_una == conn->snd_nxt) mst__timer_clear(conn, MST__TIMER_RETRANSMIT);
     mst__output_wanted(conn);
   }
