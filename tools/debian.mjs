@@ -27,7 +27,7 @@ const packages = {
     'iptables',
     'libclang-rt-14-dev',
     'libcmocka-dev',
-    'netcat-openbsd',
+
     'nftables',
     'openssl',
     'procps',

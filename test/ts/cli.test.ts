@@ -82,13 +82,13 @@ test('run refuses what node does not interpret', () => {
 });
 
 test('run hands ports, policy and capture to the program, and keeps its NODE_OPTIONS', () => {
-  const options = { port: ['xdp:eth0,mode=generic', 'xdp:lo'], policy: 'listen *:8080 user', pcap: 'x.pcapng' };
+  const options = { port: ['xdp:eth0,mode=generic', 'xdp:lo'], policy: 'listen:*:8080=user', pcap: 'x.pcapng' };
   const env = environment({ NODE_OPTIONS: '--no-warnings' }, options);
   assert.match(env.NODE_OPTIONS ?? '', /^--no-warnings --import=file:\/\/\/.*register\.js$/);
   assert.is(env.MULTISTACK_PORTS, 'xdp:eth0,mode=generic xdp:lo');
-  assert.is(env.MULTISTACK_POLICY, 'listen *:8080 user');
+  assert.is(env.MULTISTACK_POLICY, 'listen:*:8080=user');
   assert.is(env.MULTISTACK_PCAP, `${process.cwd()}/x.pcapng`);
-  assert.is(environment({}, { port: [] }).MULTISTACK_PORTS, 'xdp:lo');
+  assert.is(environment({}, { port: [] }).MULTISTACK_PORTS, undefined);
 });
 
 test('run passes the exit code on', () => {

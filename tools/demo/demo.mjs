@@ -6,11 +6,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { Failure } from '../lib/exec.mjs';
+import { readStatistics } from '../lib/statistics.mjs';
 import { setup } from '../setup.mjs';
 import { makeNetwork } from './network.mjs';
 import { countOsPackets } from './os-counters.mjs';
 import { request } from './requests.mjs';
-import { readStatistics, startOnOsStack, startOnUserStack } from './servers.mjs';
+import { startOnOsStack, startOnUserStack } from './servers.mjs';
 
 const userPort = 8080;
 const osPort = 8081;
@@ -68,7 +69,7 @@ async function show(undo) {
       network.inside,
     )),
   ];
-  const statistics = await readStatistics(user, statisticsFile);
+  const statistics = await readStatistics(user.signal, statisticsFile);
   const osPackets = await counters.read();
   const rows = summarize(answers, statistics, osPackets);
   console.log();
@@ -109,6 +110,12 @@ function summarize(answers, statistics, osPackets) {
       osPackets: `${os.in ?? '-'} in, ${os.out ?? '-'} out`,
     };
   });
+}
+
+/** Over all stacks of the process. */
+function userStackTotals({ host }) {
+  const sum = (counter) => (host?.stacks ?? []).reduce((total, stack) => total + (stack[counter] ?? 0), 0);
+  return { connections: sum('tcp_passive_opens'), in: sum('ip_in_receives'), out: sum('ip_out_requests') };
 }
 
 function complaints({ answers, rows }) {

@@ -2,7 +2,7 @@
 // when nft goes.
 import { once } from 'node:events';
 import { capture } from '../lib/exec.mjs';
-import { spawnTied } from './network.mjs';
+import { spawnTied } from '../lib/namespace.mjs';
 
 /**
  * @param {string} table its name

@@ -1,9 +1,8 @@
 // The two servers: one program, started twice.
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Failure, root } from '../lib/exec.mjs';
-import { spawnTied } from './network.mjs';
+import { spawnTied } from '../lib/namespace.mjs';
 
 const example = path.join(root, 'ts/examples/hello-http.mjs');
 const multistack = path.join(root, 'dist/cli/main.js');
@@ -60,25 +59,4 @@ async function start(argv, port, options) {
     closed,
     stop,
   };
-}
-
-/** Ask the server on the user stack for its statistics. */
-export async function readStatistics(server, file) {
-  const before = read(file);
-  server.signal('SIGUSR2');
-  const deadline = Date.now() + patienceMs;
-  while (Date.now() < deadline) {
-    const text = read(file);
-    if (text !== before && text.endsWith('\n')) return JSON.parse(text);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Failure('the server on the user stack did not write its statistics');
-}
-
-function read(file) {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
-  }
 }

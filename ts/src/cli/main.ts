@@ -19,7 +19,10 @@ program
   .option('-p, --port <spec>', 'a device to carry, e.g. xdp:eth0 (repeatable; without one: xdp:lo)', collect, [])
   .option('--policy <rules>', 'which listens and connects go to the user stack')
   .option('--pcap <file>', 'record the packets of the user stack as pcapng')
-  .option('--stats', 'print the statistics of the user stack at exit, to stderr')
+  .option(
+    '--stats [file]',
+    'write the statistics of the user stack at exit and at SIGUSR2: a table to stderr, JSON to a file',
+  )
   .argument('<command...>', 'the program and its arguments, after --')
   .passThroughOptions()
   .addHelpText('after', '\nExample: multistack run --port xdp:lo --port xdp:eth0 -- node server.js')

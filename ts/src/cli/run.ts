@@ -8,7 +8,8 @@ export interface RunOptions {
   port: string[];
   policy?: string;
   pcap?: string;
-  stats?: boolean;
+  /** A file, or true: stderr. */
+  stats?: string | boolean;
 }
 
 /** A mistake of the caller, told in one line. */
@@ -32,13 +33,13 @@ export async function run(command: readonly string[], options: RunOptions): Prom
 
 /** The environment that puts a Node program on the user stack. */
 export function environment(inherited: NodeJS.ProcessEnv, options: RunOptions): NodeJS.ProcessEnv {
-  const imports = [register, ...(options.stats === true ? [statistics] : [])].map((url) => `--import=${url}`);
-  const ports = options.port.length > 0 ? options.port : ['xdp:lo'];
+  const imports = [register, ...(options.stats ? [statistics] : [])].map((url) => `--import=${url}`);
   return {
     ...inherited,
     NODE_OPTIONS: [inherited.NODE_OPTIONS, ...imports].filter(Boolean).join(' '),
-    MULTISTACK_PORTS: ports.join(' '),
+    ...(options.port.length > 0 && { MULTISTACK_PORTS: options.port.join(' ') }),
     ...(options.policy !== undefined && { MULTISTACK_POLICY: options.policy }),
+    ...(options.stats && { MULTISTACK_STATS: options.stats === true ? '-' : path.resolve(options.stats) }),
     ...(options.pcap !== undefined && { MULTISTACK_PCAP: path.resolve(options.pcap) }),
   };
 }

@@ -1,0 +1,81 @@
+// An HTTP server in C on libuv, on the user stack and on the OS stack, with wrk as its client.
+import path from 'node:path';
+import { Lab, busyMicroseconds, clientCore, labObstacle, serverCore } from '../lab.mjs';
+import { wrk } from '../wrk.mjs';
+
+export const http = {
+  name: 'http',
+  title: 'the same C server on user stack and OS stack; wrk over veth and lo, 1 to 1,000 connections',
+  obstacle: labObstacle,
+  run,
+};
+
+const port = 8080;
+
+async function run({ rounds, quick, programs, record, progress }) {
+  const lab = await Lab.create();
+  try {
+    const links = [
+      { name: 'veth', device: lab.serverDevice, address: lab.serverAddress, client: (argv) => lab.atClient(argv) },
+      { name: 'lo', device: 'lo', address: '127.0.0.1', client: (argv) => lab.atServer(argv) },
+    ];
+    const loads = quick ? [64] : [1, 64, 1000];
+    for (let round = 0; round < rounds; round++) {
+      for (const link of links) {
+        const measured = {};
+        for (const stack of round % 2 === 0 ? ['ours', 'baseline'] : ['baseline', 'ours']) {
+          measured[stack] = await measureServer(lab, link, stack, loads, { programs, seconds: quick ? 1 : 3 });
+        }
+        loads.forEach((connections, i) => {
+          const name = `${link.name}/${connections}`;
+          recordPair(record, name, measured.ours[i], measured.baseline[i], link.name);
+          progress(`  round ${round + 1}: ${name} ${describe(measured.ours[i])} / ${describe(measured.baseline[i])}`);
+        });
+      }
+    }
+  } finally {
+    await lab.remove();
+  }
+}
+
+/** One start of the server, and each load on it. */
+async function measureServer(lab, link, stack, loads, { programs, seconds }) {
+  const server = await lab.startServer(
+    [
+      path.join(programs, 'integrations/libuv/multistack-http'),
+      ...['--listen', `${link.address}:${port}`],
+      ...(stack === 'ours' ? ['--port', `xdp:${link.device}`] : ['--os']),
+    ],
+    link.address,
+    port,
+  );
+  try {
+    const url = `http://${link.address}:${port}/`;
+    await wrk(link.client, { url, connections: 64, seconds: 1, core: clientCore });
+    const measured = [];
+    for (const connections of loads) {
+      const cores = [serverCore, clientCore];
+      const before = cores.map(busyMicroseconds);
+      const load = await wrk(link.client, { url, connections, seconds, core: clientCore });
+      const [onServer, onClient] = cores.map((core, i) => (busyMicroseconds(core) - before[i]) / load.requests);
+      measured.push({ ...load, serverCore: onServer, bothCores: onServer + onClient });
+    }
+    return measured;
+  } finally {
+    await server.stop();
+  }
+}
+
+function recordPair(record, name, ours, baseline, link) {
+  const add = (metric, better, key) => record({ case: name, metric, better, ours: ours[key], baseline: baseline[key] });
+  add('requests_per_s', 'higher', 'requestsPerSecond');
+  // On lo the kernel receives for the server on the client's core, so only the sum tells.
+  if (link === 'veth') add('server_core_us_per_request', 'lower', 'serverCore');
+  else add('both_cores_us_per_request', 'lower', 'bothCores');
+  add('latency_p50_us', 'lower', 'p50Microseconds');
+  add('latency_p99_us', 'lower', 'p99Microseconds');
+}
+
+function describe({ requestsPerSecond, serverCore: cost }) {
+  return `${Math.round(requestsPerSecond)} req/s at ${cost.toFixed(2)} us`;
+}

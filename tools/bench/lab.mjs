@@ -1,0 +1,104 @@
+// A server's and a client's network namespace on one veth link, tuned alike for every stack: GRO on, and each end's
+// receive work in a kernel thread of its own that is pinned to the core of the program it serves, as a NIC's interrupt
+// would be. So all that a server costs is on its core.
+import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { Failure, capture, tryOutput } from '../lib/exec.mjs';
+import { Namespace, end, spawnTied, succeed } from '../lib/namespace.mjs';
+
+export const serverCore = 0;
+export const clientCore = 1;
+
+/** Why this machine cannot measure between two cores, or undefined. */
+export function labObstacle() {
+  if (process.getuid() !== 0) return 'it makes network namespaces, which needs root';
+  if (tryOutput(['taskset', '-c', String(clientCore), 'true']) === null) return 'it needs two cores';
+  return undefined;
+}
+
+export class Lab {
+  serverAddress = '10.99.0.1';
+  #ends;
+
+  static async create() {
+    const lab = new Lab();
+    const id = (process.pid % 46656).toString(36);
+    lab.#ends = [
+      { device: `ms${id}s`, address: lab.serverAddress, core: serverCore, namespace: await Namespace.create() },
+      { device: `ms${id}c`, address: '10.99.0.2', core: clientCore, namespace: await Namespace.create() },
+    ];
+    const [server, client] = lab.#ends;
+    try {
+      await server.namespace.run(
+        ...['ip', 'link', 'add', server.device, 'type', 'veth'],
+        ...['peer', 'name', client.device, 'netns', String(client.namespace.pid)],
+      );
+      for (const { namespace, device, address } of lab.#ends) {
+        await namespace.run('ip', 'address', 'add', `${address}/24`, 'dev', device);
+        await namespace.run('ip', 'link', 'set', device, 'up');
+        await namespace.run('ethtool', '-K', device, 'gro', 'on');
+        // Each namespace sees its own devices only in a sysfs that is mounted in it.
+        await namespace.run(
+          ...['unshare', '--mount', 'sh', '-c'],
+          `mount -t sysfs sysfs /sys && echo 1 >/sys/class/net/${device}/threaded`,
+        );
+      }
+    } catch (error) {
+      await lab.remove();
+      throw error;
+    }
+    return lab;
+  }
+
+  get serverDevice() {
+    return this.#ends[0].device;
+  }
+
+  /** Start a server on its core and wait until `ready` accepts a connection. */
+  async startServer(argv, host, port) {
+    const { namespace } = this.#ends[0];
+    const child = spawnTied(namespace.inside(['taskset', '-c', String(serverCore), ...argv]), { deathSignal: 'TERM' });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+    const closed = once(child, 'close').then(() => 'closed');
+    for (;;) {
+      const probe = this.atServer(['curl', '-s', '-o', '/dev/null', '--max-time', '1', `http://${host}:${port}/`]);
+      const remote = this.atClient(['curl', '-s', '-o', '/dev/null', '--max-time', '1', `http://${host}:${port}/`]);
+      const { code } = await capture(host === '127.0.0.1' ? probe : remote);
+      if (code === 0) break;
+      const state = await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 50))]);
+      if (state === 'closed') throw new Failure(`${argv.join(' ')} ended: ${output.trim()}`);
+    }
+    await this.#pinReceiveThreads();
+    return { pid: child.pid, stop: () => end(child, 'SIGTERM') };
+  }
+
+  atServer(argv) {
+    return this.#ends[0].namespace.inside(argv);
+  }
+
+  atClient(argv) {
+    return this.#ends[1].namespace.inside(argv);
+  }
+
+  /** Attaching an XDP program makes the threads anew, so this comes after the server's start. */
+  async #pinReceiveThreads() {
+    for (const { device, core } of this.#ends) {
+      const threads = tryOutput(['pgrep', '-x', `napi/${device}-.*`]) ?? '';
+      for (const pid of threads.split('\n').filter(Boolean)) await succeed(['taskset', '-pc', String(core), pid]);
+    }
+  }
+
+  async remove() {
+    for (const { namespace } of this.#ends) await namespace.remove();
+  }
+}
+
+/** Time that a core was not idle, in microseconds since boot: programs, kernel, interrupts. */
+export function busyMicroseconds(core) {
+  const line = readFileSync('/proc/stat', 'utf8').match(new RegExp(`^cpu${core} (.*)$`, 'm'))[1];
+  const [user, nice, system, , , irq, softirq] = line.split(' ').map(Number);
+  return (user + nice + system + irq + softirq) * microsecondsPerTick;
+}
+
+const microsecondsPerTick = 1e6 / Number(tryOutput(['getconf', 'CLK_TCK']) ?? 100);
