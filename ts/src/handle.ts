@@ -1,0 +1,488 @@
+// The handle that net.Socket and net.Server drive: net's own TCP class in all that they call, over the user stack. It is
+// a JSStream, so what reads and writes below JavaScript (the HTTP parser, TLS, http2) takes it for a stream of C++.
+import { AsyncResource } from 'node:async_hooks';
+import { EADDRNOTAVAIL, EAFNOSUPPORT, EBADF, ECANCELED, EINVAL, ENOTCONN, isCoded } from './errors.js';
+import { deliverRead } from './handle-read.js';
+import { Writer } from './handle-write.js';
+import { currentPolicy, host, openedHost, register, routes, unregister, type Receiver } from './host.js';
+import {
+  JSStreamBase,
+  OsTcp,
+  ownerOf,
+  streamWrap,
+  tcpType,
+  type OsHandle,
+  type Owner,
+  type Request,
+} from './internals.js';
+import { Doing, Liveness } from './liveness.js';
+import { Event, native, Option } from './native.js';
+import { connectWith, listenWith, replaceWhenOwned } from './os-stack.js';
+
+interface Local {
+  address: string;
+  port: number;
+  flags: number;
+}
+
+interface Name {
+  address?: string;
+  family?: string;
+  port?: number;
+}
+
+type Done = (status: number) => void;
+
+/** Servers that stay on the OS stack whatever the policy says (a cluster's, whose connections cross processes). */
+export const osOnly = new WeakSet();
+
+export class TCP extends JSStreamBase implements Receiver {
+  readonly #type: number;
+  readonly #liveness = new Liveness();
+  readonly #writer = new Writer(this.#liveness);
+  #id = 0; // the addon's number; 0: none yet, or closed
+  #six = false;
+  #closing = false;
+  #local: Local | undefined; // what bind was asked for
+  #os: OsHandle | undefined; // bound on the OS stack before net has named the owner
+  #readByCpp = false;
+  #readLimit = 0; // of a user's own buffer; 0: none
+  #context: AsyncResource | undefined;
+  #connected: Done | undefined;
+  declare onconnection?: (error: number, client?: TCP) => void;
+
+  constructor(type: number) {
+    super();
+    this.#type = type;
+  }
+
+  // --- life
+
+  ref(): void {
+    this.#liveness.reference(true);
+  }
+
+  unref(): void {
+    this.#liveness.reference(false);
+  }
+
+  hasRef(): boolean {
+    return this.#liveness.referenced && !this.#closing;
+  }
+
+  isClosing(): boolean {
+    return this.#closing;
+  }
+
+  close(done?: () => void): void {
+    this.#close(false, done);
+  }
+
+  reset(done?: () => void): number {
+    if (this.#closing) return EBADF;
+    this.#close(true, done);
+    return 0;
+  }
+
+  #close(reset: boolean, done?: () => void): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#os?.close();
+    if (this.#id !== 0) {
+      unregister(this.#id);
+      native().closeSocket(this.#id, reset);
+      this.#id = 0;
+    }
+    const connected = this.#connected;
+    this.#connected = undefined;
+    this.#liveness.end(Doing.listening | Doing.connecting | Doing.reading);
+    setImmediate(() => {
+      this.#writer.cancel();
+      connected?.(ECANCELED);
+      done?.call(this);
+    });
+  }
+
+  // --- naming, listening, connecting
+
+  bind(address: string, port: number, flags = 0): number {
+    if (this.#local || this.#id !== 0) return EINVAL;
+    this.#local = { address, port, flags };
+    return 0;
+  }
+
+  bind6(address: string, port: number, flags = 0): number {
+    this.#six = true;
+    return this.bind(address, port, flags);
+  }
+
+  /** A descriptor of the OS's. */
+  open(fd: number): number {
+    const real = new OsTcp(this.#type);
+    const error = real.open(fd);
+    if (error === 0) replaceWhenOwned(this, real);
+    return error;
+  }
+
+  listen(backlog: number): number {
+    const owner = ownerOf(this);
+    const route = this.#routeOfListen(owner);
+    if (typeof route === 'number') return route;
+    const error = route === 'os' ? this.#bindOs() : this.#bindUser();
+    if (error < 0) return error;
+    routes.listen[route]++;
+    if (this.#os) {
+      if (!owner) return EINVAL;
+      listenWith(owner, this, this.#os);
+      return this.#os.listen(backlog);
+    }
+    const listening = native().listen(this.#id, backlog);
+    if (listening < 0) return listening;
+    this.#context = new AsyncResource('TCPSERVERWRAP');
+    this.#liveness.begin(Doing.listening);
+    return 0;
+  }
+
+  /** Where a listener goes, or the error that there is no user stack. */
+  #routeOfListen(owner: Owner | undefined): 'user' | 'os' | number {
+    if (this.#os || (owner && osOnly.has(owner))) return 'os';
+    if (this.#id !== 0) return 'user';
+    const { address, port } = (this.#local ??= { address: '0.0.0.0', port: 0, flags: 0 });
+    const route = currentPolicy().decide('listen', address, port);
+    if (route === 'os') return route;
+    const error = openHost(route === 'auto' ? undefined : owner);
+    if (error === 0) return 'user';
+    return route === 'auto' ? 'os' : error;
+  }
+
+  /** Hold the local address on the user stack. A machine without IPv6 listens on IPv4, as net does. */
+  #bindUser(): number {
+    if (this.#id !== 0 || !this.#local) return 0;
+    const { address, port, flags } = this.#local;
+    let id = native().bind(address, port, flags);
+    if ((id === EAFNOSUPPORT || id === EADDRNOTAVAIL) && address === '::') {
+      this.#six = false;
+      id = native().bind('0.0.0.0', port, flags);
+    }
+    if (id < 0) return id;
+    this.#open(id);
+    return 0;
+  }
+
+  #bindOs(): number {
+    if (this.#os || !this.#local) return 0;
+    if (this.#id !== 0) {
+      unregister(this.#id);
+      native().closeSocket(this.#id, false);
+      this.#id = 0;
+    }
+    const { address, port, flags } = this.#local;
+    const real = new OsTcp(this.#type);
+    let error = this.#six ? real.bind6(address, port, flags) : real.bind(address, port, flags);
+    if ((error === EAFNOSUPPORT || error === EADDRNOTAVAIL || error === EINVAL) && address === '::') {
+      error = real.bind('0.0.0.0', port, flags);
+    }
+    if (error === 0) this.#os = real;
+    else real.close();
+    return error;
+  }
+
+  connect(request: Request, address: string, port: number): number {
+    return this.#connect(request, address === '0.0.0.0' ? '127.0.0.1' : address, port, false);
+  }
+
+  connect6(request: Request, address: string, port: number): number {
+    this.#six = true;
+    return this.#connect(request, address === '::' ? '::1' : address, port, true);
+  }
+
+  #connect(request: Request, address: string, port: number, six: boolean): number {
+    const owner = ownerOf(this);
+    const route = this.#routeOfConnect(owner, address, port);
+    if (typeof route === 'number') return route;
+    routes.connect[route]++;
+    if (route === 'os') return this.#connectOs(owner, request, address, port, six);
+
+    const bound = this.#bindUser();
+    if (bound < 0) return bound;
+    const id = native().connect(this.#id, address, port);
+    if (id < 0) return id;
+    if (this.#id !== 0) unregister(this.#id);
+    this.#open(id);
+    const context = new AsyncResource('TCPCONNECTWRAP');
+    this.#connected = (status) => {
+      context.runInAsyncScope(() => request.oncomplete?.(status, this, request, true, true));
+    };
+    this.#liveness.begin(Doing.connecting);
+    return 0;
+  }
+
+  #routeOfConnect(owner: Owner | undefined, address: string, port: number): 'user' | 'os' | number {
+    if (this.#os) return 'os';
+    const route = currentPolicy().decide('connect', address, port);
+    if (route === 'auto') return openedHost()?.holds(address, port) ? 'user' : 'os';
+    if (route === 'os') return route;
+    const error = openHost(owner);
+    return error === 0 ? route : error;
+  }
+
+  #connectOs(owner: Owner | undefined, request: Request, address: string, port: number, six: boolean): number {
+    const error = this.#bindOs();
+    if (error !== 0) return error;
+    const real = this.#os ?? new OsTcp(tcpType.socket);
+    this.#os = undefined;
+    if (owner) connectWith(owner, real, this.#liveness.referenced);
+    return six ? real.connect6(request, address, port) : real.connect(request, address, port);
+  }
+
+  #open(id: number): void {
+    this.#id = id;
+    register(id, this);
+    if (this.#readLimit > 0) native().setReadLimit(id, this.#readLimit);
+  }
+
+  /** A connection that a listener has accepted. */
+  static #accepted(id: number, six: boolean): TCP {
+    const client = new TCP(tcpType.socket);
+    client.#six = six;
+    client.#open(id);
+    return client;
+  }
+
+  getsockname(out: Name): number {
+    if (this.#os) return this.#os.getsockname(out);
+    if (this.#id === 0 && this.#local && this.#local.port !== 0)
+      return this.#name(out, [this.#local.address, this.#local.port]);
+    if (this.#id === 0 && this.#local) {
+      const route = this.#routeOfListen(undefined);
+      if (typeof route === 'number') return route;
+      const error = route === 'os' ? this.#bindOs() : this.#bindUser();
+      return error < 0 ? error : this.getsockname(out);
+    }
+    return this.#name(out, this.#id === 0 ? undefined : native().local(this.#id));
+  }
+
+  getpeername(out: Name): number {
+    return this.#name(out, this.#id === 0 ? undefined : native().remote(this.#id));
+  }
+
+  /** IPv4 on an IPv6 socket is named as the OS names it. */
+  #name(out: Name, endpoint: [address: string, port: number] | undefined): number {
+    if (!endpoint) return this.#closing ? EBADF : ENOTCONN;
+    const [address, port] = endpoint;
+    out.address = this.#six && !address.includes(':') ? `::ffff:${address}` : address;
+    out.family = this.#six ? 'IPv6' : 'IPv4';
+    out.port = port;
+    return 0;
+  }
+
+  // --- what the addon tells
+
+  onEvent(event: number, value: number): void {
+    if (event === Event.read) {
+      if (value <= 0) this.#liveness.end(Doing.reading);
+      deliverRead(this, value, this.#readByCpp);
+    } else if (event === Event.writable) {
+      this.#writer.onWritable(this.#id, value);
+    } else if (event === Event.connection) {
+      this.#context?.runInAsyncScope(() => this.onconnection?.(0, TCP.#accepted(value, this.#six)));
+    } else {
+      const connected = this.#connected;
+      this.#connected = undefined;
+      this.#liveness.end(Doing.connecting);
+      connected?.(value);
+    }
+  }
+
+  // --- reading; C++ calls the second name of each
+
+  readStart(): number {
+    this.#readByCpp = false;
+    return this.#readStart();
+  }
+
+  onreadstart(): number {
+    this.#readByCpp = true;
+    return this.#readStart();
+  }
+
+  #readStart(): number {
+    if (this.#id === 0) return this.#closing ? EBADF : ENOTCONN;
+    const error = native().readStart(this.#id);
+    if (error === 0) this.#liveness.begin(Doing.reading);
+    return error;
+  }
+
+  readStop(): number {
+    if (this.#id !== 0) native().readStop(this.#id);
+    this.#liveness.end(Doing.reading);
+    return 0;
+  }
+
+  onreadstop(): number {
+    return this.readStop();
+  }
+
+  override useUserBuffer(bytes: Uint8Array): void {
+    this.#readLimit = bytes.length;
+    if (this.#id !== 0) native().setReadLimit(this.#id, bytes.length);
+    super.useUserBuffer(bytes);
+  }
+
+  // --- writing
+
+  writeBuffer(request: Request | null, bytes: Uint8Array): number | Request {
+    return this.#writer.buffer(this.#id, request, bytes);
+  }
+
+  writeLatin1String(request: Request | null, text: string): number | Request {
+    return this.#writer.latin1(this.#id, request, text);
+  }
+
+  writeAsciiString(request: Request | null, text: string): number | Request {
+    return this.#writer.latin1(this.#id, request, text);
+  }
+
+  writeUtf8String(request: Request | null, text: string): number | Request {
+    return this.#writer.utf8(this.#id, request, text);
+  }
+
+  writeUcs2String(request: Request | null, text: string): number | Request {
+    return this.#writer.buffer(this.#id, request, Buffer.from(text, 'utf16le'));
+  }
+
+  writev(request: Request | null, chunks: readonly unknown[], allBuffers: boolean): number | Request {
+    return this.#writer.chunks(this.#id, request, chunks, allBuffers);
+  }
+
+  /** From C++. */
+  onwrite(request: Request, buffers: readonly Uint8Array[]): number {
+    return this.#writer.fromCpp(this.#id, buffers, (status) => {
+      this.finishWrite(request, status);
+    });
+  }
+
+  /** 1: done at once. */
+  shutdown(request: Request): number {
+    if (this.#writer.waitingBytes === 0) return native().shutdown(this.#id) || 1;
+    const context = new AsyncResource('SHUTDOWNWRAP');
+    this.#shutdownAfterWrites((status) => {
+      context.runInAsyncScope(() => request.oncomplete?.(status));
+    });
+    return 0;
+  }
+
+  /** From C++. */
+  onshutdown(request: Request): number {
+    const done: Done = (status) => {
+      this.finishShutdown(request, status);
+    };
+    if (this.#writer.waitingBytes === 0) process.nextTick(done, native().shutdown(this.#id));
+    else this.#shutdownAfterWrites(done);
+    return 0;
+  }
+
+  #shutdownAfterWrites(done: Done): void {
+    this.#liveness.begin(Doing.shuttingDown);
+    this.#writer.afterAll((status) => {
+      this.#liveness.end(Doing.shuttingDown);
+      done(status < 0 ? status : native().shutdown(this.#id));
+    });
+  }
+
+  get writeQueueSize(): number {
+    return this.#writer.waitingBytes;
+  }
+
+  override get bytesWritten(): number {
+    return super.bytesWritten + this.#writer.bytesWritten;
+  }
+
+  // --- options
+
+  setNoDelay(on: boolean): number {
+    return this.#setOption(Option.noDelay, Number(on));
+  }
+
+  setKeepAlive(on: boolean, idleSeconds = 0, intervalSeconds = 0, count = 0): number {
+    if (on && idleSeconds > 0) this.#setOption(Option.keepAliveIdleMs, idleSeconds * 1000);
+    if (on && intervalSeconds > 0) this.#setOption(Option.keepAliveIntervalMs, intervalSeconds * 1000);
+    if (on && count > 0) this.#setOption(Option.keepAliveCount, count);
+    return this.#setOption(Option.keepAlive, Number(on));
+  }
+
+  setTypeOfService(value: number): number {
+    return this.#setOption(Option.typeOfService, value);
+  }
+
+  getTypeOfService(): number {
+    return this.#id === 0 ? EBADF : native().getOption(this.#id, Option.typeOfService);
+  }
+
+  /** net sets the options of a socket again when it is connected. */
+  #setOption(option: number, value: number): number {
+    return this.#id === 0 ? 0 : native().setOption(this.#id, option, value);
+  }
+
+  setSimultaneousAccepts(): number {
+    return 0;
+  }
+
+  setBlocking(): number {
+    return 0;
+  }
+
+  getProviderType(): number {
+    return 0;
+  }
+
+  /** A handle of the OS stack is one too, for whoever asks `handle instanceof TCP`. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return isInstance(TCP, value) || isInstance(OsTcp, value);
+  }
+}
+
+function isInstance(constructor: unknown, value: unknown): boolean {
+  return Function.prototype[Symbol.hasInstance].call(constructor, value);
+}
+
+/** Whether `value` is a handle of the OS's class itself. */
+export function isOs(value: unknown): value is OsHandle {
+  return isInstance(OsTcp, value);
+}
+
+/** Without the state words the write methods of C++ serve, which come back by onwrite. */
+if (!streamWrap) {
+  for (const name of [
+    'writeBuffer',
+    'writeLatin1String',
+    'writeAsciiString',
+    'writeUtf8String',
+    'writeUcs2String',
+    'writev',
+  ]) {
+    Reflect.deleteProperty(TCP.prototype, name);
+  }
+}
+
+/** Open the host; what fails is told in full by the error that `owner` will emit for the returned number. */
+function openHost(owner: Owner | undefined): number {
+  try {
+    host();
+    return 0;
+  } catch (error) {
+    if (!isCoded(error)) throw error;
+    if (owner) explain(owner, error.message);
+    return error.errno ?? EINVAL;
+  }
+}
+
+function explain(owner: Owner, message: string): void {
+  owner.emit = (event, ...values) => {
+    Reflect.deleteProperty(owner, 'emit');
+    const [error] = values;
+    if (event === 'error' && isCoded(error))
+      error.message = `${String(error['syscall' as keyof Error] ?? '')} ${error.code}: ${message}`.trim();
+    return owner.emit(event, ...values);
+  };
+}

@@ -1,0 +1,5 @@
+// The package's face: settings, statistics and types. `multistack/net` is net over the user stack, `multistack/register`
+// puts it under a whole program.
+export { configure, sockets, stats } from './host.js';
+export { install } from './install.js';
+export type { Endpoint, Options, Route, RouteCounts, SocketInfo, Stats } from './types.js';

@@ -1,0 +1,39 @@
+// node:net over the user stack, for one program that imports it and leaves the global one alone. These are net's own
+// classes with a handle of ours underneath, and what is routed where is policy, as everywhere.
+import net from 'node:net';
+import { guardMessages } from './ipc.js';
+import { patchServer, patchSocket } from './patch.js';
+
+guardMessages();
+
+export class Socket extends net.Socket {}
+patchSocket(Socket.prototype);
+
+export class Server extends net.Server {}
+patchServer(Server.prototype);
+
+type ConnectionListener = (socket: net.Socket) => void;
+
+/** As net.createServer. */
+export function createServer(listener?: ConnectionListener): Server;
+export function createServer(options: net.ServerOpts, listener?: ConnectionListener): Server;
+export function createServer(options?: net.ServerOpts | ConnectionListener, listener?: ConnectionListener): Server {
+  return typeof options === 'function' ? new Server(options) : new Server(options, listener);
+}
+
+/** As net.connect. */
+export function connect(options: net.TcpNetConnectOpts, listener?: () => void): Socket;
+export function connect(port: number, host?: string, listener?: () => void): Socket;
+export function connect(port: number, listener?: () => void): Socket;
+export function connect(...values: unknown[]): Socket {
+  const [first] = values;
+  const options = typeof first === 'object' && first !== null ? (first as net.TcpNetConnectOpts) : undefined;
+  const socket = new Socket(options);
+  if (options?.timeout !== undefined) socket.setTimeout(options.timeout);
+  return Reflect.apply(socket.connect, socket, values) as Socket;
+}
+
+/** As net.createConnection. */
+export const createConnection = connect;
+
+export default { Socket, Server, createServer, connect, createConnection };

@@ -1,0 +1,40 @@
+// Giving a socket or a server to the OS stack after all: net made it with a handle of ours before its address was
+// known, so the owner gets a real handle in its place.
+import { findSymbol, ownerKeyOfNet, type JSStream, type OsHandle, type Owner } from './internals.js';
+
+/** Handles of the OS's class that are meant: a patched net lets them pass (patch.ts). */
+export const chosen = new WeakSet();
+
+/** `owner` connects with `real`. */
+export function connectWith(owner: Owner, real: OsHandle, referenced: boolean): void {
+  const reinitialize = findSymbol(owner, 'kReinitializeHandle');
+  if (!reinitialize) throw new Error('multistack: this Node cannot exchange the handle of a socket');
+  // Without this, what the program wrote or ended before the connection would be forgotten.
+  chosen.add(real);
+  owner._undestroy = () => undefined;
+  (owner[reinitialize] as (handle: OsHandle) => void).call(owner, real);
+  delete owner._undestroy;
+  setOwner(real, owner);
+  if (!referenced) real.unref();
+}
+
+/** `owner` listens with `real`, which is bound, in place of `ours`. */
+export function listenWith(owner: Owner, ours: { onconnection?: unknown }, real: OsHandle): void {
+  owner._handle = real;
+  real.onconnection = ours.onconnection;
+  setOwner(real, owner);
+}
+
+/** `real` holds a descriptor that the program has brought: take the place of `ours` as soon as net names the owner. */
+export function replaceWhenOwned(ours: JSStream & { onconnection?: unknown }, real: OsHandle): void {
+  Object.defineProperty(ours, ownerKeyOfNet(), {
+    configurable: true,
+    set(owner: Owner) {
+      listenWith(owner, ours, real);
+    },
+  });
+}
+
+function setOwner(real: OsHandle, owner: Owner): void {
+  (real as unknown as Record<symbol, unknown>)[ownerKeyOfNet()] = owner;
+}
