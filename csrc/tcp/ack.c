@@ -17,7 +17,10 @@ void mst__window_update(struct mst_conn *conn, const struct mst__tcp *tcp) {
   uint32_t window = (uint32_t)tcp->window << conn->snd_wscale;
   /* The peer's window opens: what waited for the persist timer goes, and the timer is for retransmission again. */
   if (window > conn->snd_wnd) {
-    if (conn->snd_wnd == 0) take_back_probe(conn);
+    if (conn->snd_wnd == 0) {
+      take_back_probe(conn);
+      mst__rto_update(conn); /* the probes backed off, the network did not */
+    }
     if (conn->snd_una == conn->snd_nxt) mst__timer_clear(conn, MST__TIMER_RETRANSMIT);
     mst__output_wanted(conn);
   }

@@ -112,7 +112,7 @@ void mst__syn_options(struct mst_conn *conn, const struct mst__tcp *tcp) {
 }
 
 /* RFC 6928 2: IW = min(10 * MSS, max(2 * MSS, 14600)); RFC 6298 5.7 and RFC 5681 3.1 after a lost SYN. */
-static uint32_t initial_window(const struct mst_conn *conn) {
+uint32_t mst__initial_window(const struct mst_conn *conn) {
   uint32_t mss = conn->cc.mss;
   if (conn->syn_retransmitted) return mss;
   uint32_t least = 2 * mss > 14600 ? 2 * mss : 14600;
@@ -122,7 +122,7 @@ static uint32_t initial_window(const struct mst_conn *conn) {
 void mst__conn_established(struct mst_conn *conn) {
   mst_stack *stack = conn->stack;
   conn->state = MST_ESTABLISHED;
-  conn->cc.cwnd = initial_window(conn);
+  conn->cc.cwnd = mst__initial_window(conn);
   conn->cc.ssthresh = UINT32_MAX;
   conn->cc.ops->init(&conn->cc);
   conn->loss->init(conn);

@@ -125,7 +125,7 @@ struct mst_conn {
   uint8_t probes;               /* of keepalive or persist, in a row */
   uint64_t first_unanswered_ns; /* when the oldest unanswered transmission went off; 0: none */
   uint64_t last_heard_ns;
-  uint64_t last_sent_ns;
+  uint64_t last_data_ns; /* when data was last sent */
 
   struct mst__cc cc;
   const struct mst__loss_ops *loss;
@@ -163,6 +163,8 @@ void mst__conn_set_path_mtu(struct mst_conn *conn, uint32_t mtu);
 uint16_t mst__conn_announced_mss(const struct mst_conn *conn);
 /* Choose window scale and first window. */
 void mst__conn_init_window(struct mst_conn *conn);
+/* RFC 6928 */
+uint32_t mst__initial_window(const struct mst_conn *conn);
 /* The handshake is done: choose loss recovery, start congestion control. */
 void mst__conn_established(struct mst_conn *conn);
 void mst__conn_notify(struct mst_conn *conn, unsigned events);
@@ -183,6 +185,8 @@ void mst__keepalive_restart(struct mst_conn *conn);
 
 /* --- rtt.c --- */
 void mst__rtt_sample(struct mst_conn *conn, uint64_t rtt_ns);
+/* Undo all backing off. */
+void mst__rto_update(struct mst_conn *conn);
 
 /* --- output.c --- */
 /* Something may have become ready to send: it goes at the next flush. */

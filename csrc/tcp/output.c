@@ -131,9 +131,17 @@ static void persist_timer_start(struct mst_conn *conn) {
   mst__timer_set(conn, MST__TIMER_RETRANSMIT, conn->stack->now_ns + conn->rto_ns);
 }
 
+/* RFC 5681 4.1: a rest has stopped the clock of ACKs; begin as at the start. */
+static void restart_after_rest(struct mst_conn *conn) {
+  if (conn->snd_una != conn->snd_nxt || conn->stack->now_ns - conn->last_data_ns <= conn->rto_ns) return;
+  uint32_t window = mst__initial_window(conn);
+  if (conn->cc.cwnd > window) conn->cc.cwnd = window;
+}
+
 static int send_new(struct mst_conn *conn) {
   uint32_t end = queue_end(conn), sent;
   if (conn->fin_sent) return 0;
+  if (end != conn->snd_nxt) restart_after_rest(conn);
   for (;;) {
     uint32_t unsent = end - conn->snd_nxt;
     uint32_t window_room = positive(conn->snd_una + conn->snd_wnd, conn->snd_nxt), cwnd_room = congestion_room(conn);

@@ -13,6 +13,11 @@ void mst__rtt_sample(struct mst_conn *conn, uint64_t rtt_ns) {
     conn->srtt_ns = (7 * conn->srtt_ns + rtt_ns) / 8;
     if (rtt_ns < conn->min_rtt_ns) conn->min_rtt_ns = rtt_ns;
   }
+  mst__rto_update(conn);
+}
+
+void mst__rto_update(struct mst_conn *conn) {
+  if (!conn->rtt_known) return;
   uint64_t variance = 4 * conn->rttvar_ns;
   uint64_t rto = conn->srtt_ns + (variance > MST__MS ? variance : MST__MS);
   if (rto < MST__RTO_MIN_NS) rto = MST__RTO_MIN_NS;

@@ -116,7 +116,7 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   uint32_t segments = packet.gso_size ? (payload + segment_max - 1) / segment_max : 1;
   stack->stats.tcp_out_segs += segments;
   conn->segs_out += segments;
-  conn->last_sent_ns = stack->now_ns;
+  if (payload) conn->last_data_ns = stack->now_ns;
   if (tcp.flags & MST__ACK) ack_sent(conn);
   *sent_bytes = payload;
   return 0;

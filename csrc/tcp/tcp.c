@@ -117,9 +117,9 @@ void mst__tcp_icmp(mst_stack *stack, const struct mst__icmp_error *error) {
   if (!under_way) return mst__drop(stack, MST_DROP_ICMP);
   if (error->kind == MST__ICMP_TOO_BIG) return too_big(conn, error->mtu);
   int code = icmp_error_code(error->kind);
+  /* RFC 9293 3.9.2.2, MUST-56: the others are soft. */
   bool hard = error->kind == MST__ICMP_PORT_UNREACHABLE || error->kind == MST__ICMP_PROTOCOL_UNREACHABLE ||
-              error->kind == MST__ICMP_PROHIBITED || error->kind == MST__ICMP_HOST_UNREACHABLE ||
-              error->kind == MST__ICMP_NET_UNREACHABLE;
+              error->kind == MST__ICMP_PROHIBITED;
   if (conn->state == MST_SYN_SENT && hard) return mst__conn_die(conn, code);
   conn->soft_error = (int16_t)code;
 }

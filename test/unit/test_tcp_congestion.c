@@ -6,13 +6,26 @@
 
 #define MSS 1000u
 
-/* A sender with data without end in its queue. Segments of 1,000 bytes, a window that does not limit. */
+static uint32_t left_bytes; /* that are still to be written */
+
+/* Write as much as is taken. */
+static void feed(struct script *s) {
+  while (left_bytes && mst_writable_bytes(s->conn)) {
+    size_t room = mst_writable_bytes(s->conn);
+    uint32_t n = left_bytes < room ? left_bytes : (uint32_t)room;
+    script_write(s, n);
+    left_bytes -= n;
+  }
+}
+
+/* A sender with so much to send. Segments of 1,000 bytes, a window that does not limit. */
 static struct script *sending(const char *algorithm, uint32_t bytes) {
   struct script *s =
       script_open(&(struct script_options){.stack = {.congestion_control = algorithm, .send_buffer_bytes = 4 << 20}});
   script_establish(s, "mss 1000,wscale 8", 65535);
   script_in(s, ". 1 ack 1 win 65535");
-  script_write(s, bytes);
+  left_bytes = bytes;
+  feed(s);
   return s;
 }
 
@@ -25,6 +38,7 @@ static void ack(struct script *s, uint32_t to) {
 /* Take what was sent; returns how many segments; *end is the highest sequence number so far. */
 static uint32_t burst(struct script *s, uint32_t *end) {
   uint32_t count = 0;
+  feed(s);
   for (; script_next(s, 0); count++) {
     uint32_t last = s->last.seq - s->iss + s->last.data_bytes;
     if (last > *end) *end = last;
@@ -117,7 +131,7 @@ static void fast_retransmit(void **state) {
   assert_int_equal(burst(s, &end), 10);
   ack(s, 1);
   ack(s, 1);
-  for (uint32_t n = burst(s, &end); n; n--) continue; /* limited transmit (RFC 3042) may send two */
+  assert_true(burst(s, &end) <= 2); /* limited transmit (RFC 3042) */
   ack(s, 1);
   assert_true(script_next(s, 0));
   assert_int_equal(s->last.seq - s->iss, 1);
@@ -170,7 +184,6 @@ static void partial_acks(void **state) {
   struct script *s = sending("newreno", 200000);
   uint32_t end = 1;
   burst(s, &end);
-  uint32_t recover = end;
   ack(s, 1);
   ack(s, 1);
   ack(s, 1);
@@ -187,7 +200,6 @@ static void partial_acks(void **state) {
     assert_int_equal(s->last.seq - s->iss, hole);
     script_drain(s);
   }
-  (void)recover;
   assert_int_equal(script_stats(s).tcp_timeouts, 0);
   script_close(s);
 }
@@ -218,6 +230,11 @@ static void congestion_avoidance(void **state) {
   una = end;
   ack(s, una);
   burst(s, &end);
+  while (script_info(s).snd_cwnd_bytes < script_info(s).snd_ssthresh_bytes) {
+    una += MSS;
+    ack(s, una);
+    burst(s, &end);
+  }
   uint32_t before = script_info(s).snd_cwnd_bytes;
   for (int round = 0; round < 5; round++) {
     script_wait(s, 100);
@@ -257,14 +274,14 @@ static void restart_after_idle(void **state) {
   struct script *s = sending("newreno", 60000);
   uint32_t end = 1;
   burst(s, &end);
-  while (end < 60001) {
-    ack(s, end);
+  for (uint32_t una = 1; una < 60001;) {
+    una += MSS;
+    ack(s, una);
     burst(s, &end);
   }
-  ack(s, end);
   assert_true(script_info(s).snd_cwnd_bytes > 20 * MSS);
   script_wait(s, 60000);
-  script_write(s, 100000);
+  left_bytes = 100000;
   assert_true(burst(s, &end) <= 10);
   script_close(s);
 }
@@ -286,7 +303,7 @@ static void application_limited(void **state) {
 /* RFC 9438 4.6: beta is 0.7; 4.2: concave up to W_max in K seconds, then convex. */
 static void cubic(void **state) {
   (void)state;
-  struct script *s = sending("cubic", 3000000);
+  struct script *s = sending("cubic", 10000000);
   uint32_t end = 1, una = 1;
   burst(s, &end);
   while (script_info(s).snd_cwnd_bytes < 100 * MSS) {
@@ -315,7 +332,6 @@ static void cubic(void **state) {
     }
     if (round == 19) at_2s = script_info(s).snd_cwnd_bytes;
     if (round == 41) at_4s = script_info(s).snd_cwnd_bytes;
-    script_write(s, una + 1000000 > s->written ? 200000 : 0);
   }
   assert_in_range(at_2s, 88 * MSS, 99 * MSS);
   assert_in_range(at_4s, 96 * MSS, 106 * MSS);

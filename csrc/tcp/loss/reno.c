@@ -9,7 +9,8 @@ static struct mst__reno *reno_of(struct mst_conn *conn) {
 }
 
 static void reno_init(struct mst_conn *conn) {
-  *reno_of(conn) = (struct mst__reno){.recover = conn->iss, .rtx_nxt = conn->snd_una, .rtx_end = conn->snd_una};
+  /* RFC 6582 3.2 step 1, one less: else the loss of the very first segment would never pass step 2. */
+  *reno_of(conn) = (struct mst__reno){.recover = conn->iss - 1, .rtx_nxt = conn->snd_una, .rtx_end = conn->snd_una};
 }
 
 static void mark(struct mst_conn *conn, uint32_t bytes) {
