@@ -202,28 +202,28 @@ RIG void rig_send(struct mst_port *port, const struct rig_packet *packet, const 
   uint32_t layer2 = port->caps & MST_PORT_ETHERNET ? 14 : 0;
   uint8_t *frame = port->ops->tx_reserve(port, layer2 + 100 + packet->payload_bytes);
   assert_non_null(frame);
-  uint8_t header[120];
-  size_t header_bytes = packet->protocol == MST_UDP ? 8 : 20;
-  const struct mst__ip_fields fields = {.source = &packet->source,
-                                        .destination = &packet->destination,
-                                        .payload_bytes = (uint32_t)header_bytes + packet->payload_bytes,
-                                        .protocol = packet->protocol,
-                                        .ttl = 64};
-  size_t ip_bytes = mst__ip_build(header, &fields);
-  uint8_t *transport = frame + layer2 + ip_bytes;
-  memcpy(frame + layer2, header, ip_bytes);
+  uint8_t transport[60];
+  size_t transport_bytes;
   if (packet->protocol == MST_UDP) {
-    mst__udp_build(transport, packet->source_port, packet->destination_port, packet->payload_bytes);
+    transport_bytes = mst__udp_build(transport, packet->source_port, packet->destination_port, packet->payload_bytes);
   } else {
     struct mst__tcp tcp = packet->tcp;
     tcp.source_port = packet->source_port;
     tcp.destination_port = packet->destination_port;
-    mst__tcp_build(transport, &tcp);
+    transport_bytes = mst__tcp_build(transport, &tcp);
   }
-  if (packet->payload_bytes) memcpy(transport + header_bytes, packet->payload, packet->payload_bytes);
+  const struct mst__ip_fields fields = {.source = &packet->source,
+                                        .destination = &packet->destination,
+                                        .payload_bytes = (uint32_t)transport_bytes + packet->payload_bytes,
+                                        .protocol = packet->protocol,
+                                        .ttl = 64};
+  size_t ip_bytes = mst__ip_build(frame + layer2, &fields);
+  uint8_t *segment = frame + layer2 + ip_bytes;
+  memcpy(segment, transport, transport_bytes);
+  if (packet->payload_bytes) memcpy(segment + transport_bytes, packet->payload, packet->payload_bytes);
   uint64_t sum = mst__csum_pseudo(&packet->source, &packet->destination, packet->protocol, fields.payload_bytes);
-  uint16_t checksum = (uint16_t)~mst__csum_fold(mst__csum_add(sum, transport, fields.payload_bytes));
-  memcpy(transport + (packet->protocol == MST_UDP ? 6 : 16), &checksum, 2);
+  uint16_t checksum = (uint16_t)~mst__csum_fold(mst__csum_add(sum, segment, fields.payload_bytes));
+  memcpy(segment + (packet->protocol == MST_UDP ? 6 : 16), &checksum, 2);
   if (layer2 && mac) {
     memcpy(frame, mac, 6);
     memcpy(frame + 6, port->mac, 6);
