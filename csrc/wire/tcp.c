@@ -69,10 +69,8 @@ static uint8_t *put4(uint8_t *p, uint8_t a, uint8_t b, uint8_t c, uint8_t d) {
 }
 
 static uint8_t *put_sack(uint8_t *p, uint8_t *end, const struct mst__tcp_options *options) {
-  size_t room = (size_t)(end - p), count = options->sack_count;
-  if (count > 4) count = 4;
-  if (room < 4 + 8) return p;
-  if (count > (room - 4) / 8) count = (room - 4) / 8;
+  size_t count = options->sack_count, fit = (size_t)(end - p - 4) / 8; /* at least 2: the others take 20 bytes */
+  if (count > fit) count = fit;
   p = put4(p, NOP, NOP, SACK, (uint8_t)(2 + 8 * count));
   for (size_t i = 0; i < count; i++, p += 8) {
     mst__put32(p, options->sack[i].left);

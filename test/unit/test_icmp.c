@@ -58,6 +58,9 @@ static void tells_the_kinds_apart(void **state) {
       {false, 1, 1, MST__ICMP_PROHIBITED},
       {false, 1, 3, MST__ICMP_HOST_UNREACHABLE},
       {false, 1, 4, MST__ICMP_PORT_UNREACHABLE},
+      {false, 1, 5, MST__ICMP_PROHIBITED},
+      {false, 1, 6, MST__ICMP_PROHIBITED},
+      {false, 1, 2, MST__ICMP_NET_UNREACHABLE},
       {false, 2, 0, MST__ICMP_TOO_BIG},
       {false, 3, 0, MST__ICMP_TIME_EXCEEDED},
       {false, 4, 0, MST__ICMP_PARAMETER_PROBLEM},
@@ -91,6 +94,31 @@ static void what_is_no_error_is_other(void **state) {
     size_t bytes = error_about(packet, ip4, ip4 ? types4[i / 2] : types6[i / 2], 0, 0, ALL);
     assert_int_equal(parse(packet, bytes, &error), MST_DROP_NONE);
     assert_int_equal(error.kind, MST__ICMP_OTHER);
+  }
+}
+
+static void other_messages_need_no_quote(void **state) {
+  (void)state;
+  for (int ip4 = 0; ip4 < 2; ip4++) {
+    uint8_t packet[512];
+    struct mst__icmp_error error;
+    size_t bytes = error_about(packet, ip4, ip4 ? 8 : 128, 0, 0, 0); /* an echo request without data */
+    assert_int_equal(parse(packet, bytes, &error), MST_DROP_NONE);
+    assert_int_equal(error.kind, MST__ICMP_OTHER);
+  }
+}
+
+/* RFC 1191 4: 16 bits behind 16 that are unused; RFC 4443 3.2: 32 bits. */
+static void the_mtu_has_its_place_and_width(void **state) {
+  (void)state;
+  for (int ip4 = 0; ip4 < 2; ip4++) {
+    uint8_t packet[512];
+    struct mst__icmp_error error;
+    size_t bytes = error_about(packet, ip4, ip4 ? 3 : 2, ip4 ? 4 : 0, 0, ALL);
+    sim_put32(packet + (ip4 ? 20 : 40) + 4, 0x00010500);
+    sim_packet_finish(packet, bytes);
+    assert_int_equal(parse(packet, bytes, &error), MST_DROP_NONE);
+    assert_int_equal(error.mtu, ip4 ? 0x0500 : 0x10500);
   }
 }
 
@@ -167,6 +195,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(tells_the_kinds_apart),
       cmocka_unit_test(what_is_no_error_is_other),
+      cmocka_unit_test(other_messages_need_no_quote),
+      cmocka_unit_test(the_mtu_has_its_place_and_width),
       cmocka_unit_test(eight_bytes_of_transport_are_enough_and_needed),
       cmocka_unit_test(every_flipped_bit_shows_in_the_checksum),
       cmocka_unit_test(distrusts_what_we_cannot_have_sent),

@@ -125,7 +125,17 @@ static void never_takes_an_ip4_fragment(void **state) {
   assert_int_equal(drop_with(6, 0x60), MST_DROP_FRAGMENT); /* with DF too */
   assert_int_equal(drop_with(7, 0x01), MST_DROP_FRAGMENT); /* the last: an offset */
   assert_int_equal(drop_with(6, 0x1f), MST_DROP_FRAGMENT);
-  assert_int_equal(drop_with(6, 0x00), MST_DROP_NONE); /* DF clear is no fragment */
+}
+
+static void a_packet_that_may_be_fragmented_is_none_yet(void **state) {
+  (void)state;
+  uint8_t packet[128];
+  struct mst__ip ip;
+  size_t bytes = sample(packet, "10.0.0.1", "10.0.0.2");
+  packet[6] = 0;
+  sim_packet_finish(packet, bytes);
+  assert_int_equal(parse(packet, bytes, &ip), MST_DROP_NONE);
+  assert_false(ip.dont_fragment);
 }
 
 static enum mst_drop with_ip4_options(const uint8_t *options, size_t options_bytes, struct mst__ip *ip) {
@@ -150,6 +160,7 @@ static void skips_ip4_options_but_source_routes(void **state) {
       {{0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, MST_DROP_NONE}, /* nothing counts after the end */
       {{148, 4, 0, 0, 0, 0, 0, 0}, MST_DROP_NONE},                    /* router alert */
       {{7, 7, 4, 10, 0, 0, 9, 0}, MST_DROP_NONE},                     /* record route */
+      {{30, 2, 30, 2, 30, 2, 30, 2}, MST_DROP_NONE},                  /* as short as one may be, to the end */
       {{131, 7, 4, 10, 0, 0, 9, 0}, MST_DROP_IP_OPTION},              /* loose source route */
       {{1, 137, 7, 4, 10, 0, 0, 9}, MST_DROP_IP_OPTION},              /* strict source route */
       {{148, 9, 0, 0, 0, 0, 0, 0}, MST_DROP_IP_HEADER},               /* longer than the header */
@@ -230,8 +241,8 @@ static void bounds_the_chain_of_extension_headers(void **state) {
   chain[39 * 8] = MST_UDP;
   struct mst__ip ip;
   assert_int_equal(with_extensions(60, chain, sizeof chain, &ip), MST_DROP_IP_OPTION);
-  chain[3 * 8] = MST_UDP;
-  assert_int_equal(with_extensions(60, chain, 4 * 8, &ip), MST_DROP_NONE);
+  chain[6 * 8] = MST_UDP;
+  assert_int_equal(with_extensions(60, chain, 7 * 8, &ip), MST_DROP_NONE);
 }
 
 /* Inside, an IPv4-mapped address is an IPv4 address: on the wire it would borrow that one's tuples. */
@@ -293,6 +304,7 @@ int main(void) {
       cmocka_unit_test(every_cut_is_short),
       cmocka_unit_test(refuses_malformed_ip4),
       cmocka_unit_test(never_takes_an_ip4_fragment),
+      cmocka_unit_test(a_packet_that_may_be_fragmented_is_none_yet),
       cmocka_unit_test(skips_ip4_options_but_source_routes),
       cmocka_unit_test(walks_ip6_extension_headers),
       cmocka_unit_test(bounds_the_chain_of_extension_headers),

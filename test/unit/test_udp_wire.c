@@ -13,8 +13,9 @@ static enum mst_drop parse(const uint8_t *datagram, size_t bytes, struct mst__ud
 
 static void parses_what_it_builds(void **state) {
   (void)state;
-  uint8_t datagram[16] = {0};
+  uint8_t datagram[16];
   struct mst__udp udp;
+  memset(datagram, 0xa5, sizeof datagram);
   assert_int_equal(mst__udp_build(datagram, 53, 65535, 4), 8);
   assert_int_equal(parse(datagram, 12, &udp), MST_DROP_NONE);
   assert_int_equal(udp.source_port, 53);
@@ -22,6 +23,9 @@ static void parses_what_it_builds(void **state) {
   assert_int_equal(udp.checksum, 0);
   assert_ptr_equal(udp.payload, datagram + 8);
   assert_int_equal(udp.payload_bytes, 4);
+  sim_put16(datagram + 6, 0x1234);
+  assert_int_equal(parse(datagram, 12, &udp), MST_DROP_NONE);
+  assert_int_equal(udp.checksum, 0x1234);
   mst__udp_build(datagram, 1, 2, 0);
   assert_int_equal(parse(datagram, 8, &udp), MST_DROP_NONE);
   assert_int_equal(udp.payload_bytes, 0);
@@ -54,6 +58,7 @@ static void checks_checksums(void **state) {
     assert_true(mst__udp_checksum_ok(&from.addr, &to.addr, udp, udp_bytes, false));
     udp[sim_random_below(&random, 6)] ^= 4;
     assert_false(mst__udp_checksum_ok(&from.addr, &to.addr, udp, udp_bytes, false));
+    assert_false(mst__udp_checksum_ok(&from.addr, &to.addr, udp, udp_bytes, true));
     /* RFC 768: none is all right; RFC 8200 8.1: not over IPv6. */
     memset(udp + 6, 0, 2);
     assert_int_equal(mst__udp_checksum_ok(&from.addr, &to.addr, udp, udp_bytes, false), i % 2);
