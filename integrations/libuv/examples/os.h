@@ -43,5 +43,17 @@
 #define mst_uv_is_writable(tcp) uv_is_writable(OS_STREAM(tcp))
 #define mst_uv_stream_get_write_queue_size(tcp) uv_stream_get_write_queue_size(OS_STREAM(tcp))
 
+#define mst_uv_udp_t uv_udp_t
+#define mst_uv_udp_send_t uv_udp_send_t
+#define mst_uv_udp_init(uv, udp) uv_udp_init((uv)->loop, udp)
+#define mst_uv_udp_bind uv_udp_bind
+#define mst_uv_udp_connect uv_udp_connect
+#define mst_uv_udp_send uv_udp_send
+#define mst_uv_udp_try_send uv_udp_try_send
+#define mst_uv_udp_recv_start uv_udp_recv_start
+#define mst_uv_udp_recv_stop uv_udp_recv_stop
+#define mst_uv_udp_getsockname uv_udp_getsockname
+#define mst_uv_udp_getpeername uv_udp_getpeername
+
 #endif
 #endif

@@ -78,21 +78,10 @@ int mst_uv_accept(mst_uv_tcp_t *server, mst_uv_tcp_t *client) {
 void mst__uv_tcp_adopt(mst_uv_tcp_t *tcp, mst_conn *conn, int family) {
   tcp->conn = conn;
   tcp->family = (uint8_t)family;
-  tcp->flags &= ~(unsigned)MST__UV_ERROR_TOLD;
   tcp->flags |= MST__UV_READABLE | MST__UV_WRITABLE;
   mst_conn_set_event(conn, mst__uv_tcp_event, tcp);
   if (tcp->flags & MST__UV_NODELAY) mst_uv_tcp_nodelay(tcp, 1);
   if (tcp->flags & MST__UV_KEEPALIVE) mst_uv_tcp_keepalive(tcp, 1, tcp->keepalive_delay_s);
-}
-
-/* A failed attempt leaves a dead connection behind; the kernel lets such a socket try again. */
-static int connect_to(mst_uv_tcp_t *tcp, const struct mst_endpoint *remote, int family) {
-  mst_conn *conn;
-  int err = mst_connect(tcp->uv->stack, tcp->binding, remote, mst__uv_tcp_event, tcp, &conn);
-  if (err) return err;
-  if (tcp->conn) mst_close(tcp->conn);
-  mst__uv_tcp_adopt(tcp, conn, family);
-  return 0;
 }
 
 int mst_uv_tcp_connect(mst_uv_connect_t *req, mst_uv_tcp_t *tcp, const struct sockaddr *addr, mst_uv_connect_cb cb) {
@@ -102,13 +91,13 @@ int mst_uv_tcp_connect(mst_uv_connect_t *req, mst_uv_tcp_t *tcp, const struct so
   if (err) return err;
   if (tcp->connect_req) return UV_EALREADY;
   if (tcp->listener || (tcp->flags & MST__UV_CONNECTED)) return UV_EISCONN;
+  if (tcp->conn) return UV_ECONNABORTED; /* the kernel's word for a socket whose attempt failed */
   mst__uv_endpoint_destination(&remote);
   if (!tcp->delayed_error) {
-    err = connect_to(tcp, &remote, addr->sa_family);
-    if (err == UV_ECONNREFUSED)
-      tcp->delayed_error = err;
-    else if (err)
-      return err;
+    mst_conn *conn;
+    err = mst_connect(tcp->uv->stack, tcp->binding, &remote, mst__uv_tcp_event, tcp, &conn);
+    if (err) return err;
+    mst__uv_tcp_adopt(tcp, conn, addr->sa_family);
   }
   req->handle = tcp;
   req->cb = cb;
@@ -200,14 +189,14 @@ int mst_uv_tcp_getsockname(const mst_uv_tcp_t *tcp, struct sockaddr *name, int *
   else if (tcp->binding)
     mst_binding_local(tcp->binding, &local);
   else
-    return UV_EINVAL;
+    return UV_EBADF;
   return mst__uv_sockaddr(&local, tcp->family, name, namelen);
 }
 
 int mst_uv_tcp_getpeername(const mst_uv_tcp_t *tcp, struct sockaddr *name, int *namelen) {
   struct mst_endpoint remote;
   if (tcp->delayed_error) return tcp->delayed_error;
-  if (!is_open(tcp)) return UV_EINVAL;
+  if (!is_open(tcp)) return UV_EBADF;
   if (!(tcp->flags & MST__UV_CONNECTED) || mst_conn_error(tcp->conn)) return UV_ENOTCONN;
   mst_conn_remote(tcp->conn, &remote);
   return mst__uv_sockaddr(&remote, tcp->family, name, namelen);

@@ -213,14 +213,14 @@ void mst__uv_udp_finish_close(mst_uv_udp_t *udp) {
 
 int mst_uv_udp_getsockname(const mst_uv_udp_t *udp, struct sockaddr *name, int *namelen) {
   struct mst_endpoint local;
-  if (!udp->udp) return UV_EINVAL;
+  if (!udp->udp) return UV_EBADF;
   mst_udp_local(udp->udp, &local);
   return mst__uv_sockaddr(&local, udp->family, name, namelen);
 }
 
 int mst_uv_udp_getpeername(const mst_uv_udp_t *udp, struct sockaddr *name, int *namelen) {
   struct mst_endpoint remote;
-  if (!udp->udp) return UV_EINVAL;
+  if (!udp->udp) return UV_EBADF;
   if (!(udp->flags & MST__UV_CONNECTED)) return UV_ENOTCONN;
   mst__uv_endpoint((const struct sockaddr *)&udp->peer, &remote);
   return mst__uv_sockaddr(&remote, udp->family, name, namelen);
