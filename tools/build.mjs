@@ -11,7 +11,7 @@ export async function buildAddon() {
   await quietly('the C library and the Node addon', [
     process.execPath,
     path.join(root, 'node_modules/cmake-js/bin/cmake-js'),
-    'build',
+    isConfigured(path.join(root, 'build')) ? 'build' : 'rebuild',
     '--parallel',
     jobs,
     '--log-level',
@@ -37,7 +37,7 @@ const variants = {
 export async function buildTests(variant) {
   const folder = path.join(root, `build-${variant}`);
   const launcher = tryOutput(['sh', '-c', 'command -v ccache']) ? ['-DCMAKE_C_COMPILER_LAUNCHER=ccache'] : [];
-  if (!existsSync(path.join(folder, 'CMakeCache.txt'))) {
+  if (!isConfigured(folder)) {
     await quietly(`the CMake configuration ${variant}`, [
       'cmake',
       '-S',
@@ -51,6 +51,11 @@ export async function buildTests(variant) {
   }
   await quietly(`the C tests (${variant})`, ['cmake', '--build', folder, '--parallel', jobs]);
   return folder;
+}
+
+/** A configuration that failed leaves a cache, but nothing to build with. */
+function isConfigured(folder) {
+  return ['build.ninja', 'Makefile'].some((file) => existsSync(path.join(folder, file)));
 }
 
 /** A build that went well has nothing to say. */

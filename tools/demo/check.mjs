@@ -11,8 +11,11 @@ const patienceMs = 30_000;
 export async function checkDemo(tally) {
   if (process.getuid() !== 0) return tally.skip('demo', 'needs root');
   await leavesNothing('demo -- --once', tally, showOnce);
-  await leavesNothing('demo, ended by Ctrl-C', tally, (env) => endBySignal('SIGINT', env));
-  await leavesNothing('demo, ended by kill -9', tally, (env) => endBySignal('SIGKILL', env));
+  await leavesNothing('demo, ended by Ctrl-C', tally, (env) => endBySignal('SIGINT', demo, env));
+  await leavesNothing('demo, ended by kill -9', tally, (env) => endBySignal('SIGKILL', demo, env));
+  await leavesNothing('demo, ended by kill -9 of npm', tally, (env) =>
+    endBySignal('SIGKILL', ['npm', 'run', '--silent', 'demo'], env),
+  );
 }
 
 /** `act` returns what went wrong, or null. */
@@ -32,8 +35,8 @@ async function showOnce(env) {
   return code === 0 ? null : `exit ${code}\n${output}`;
 }
 
-async function endBySignal(signal, env) {
-  const child = spawn(demo[0], demo.slice(1), { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
+async function endBySignal(signal, [program, ...args], env) {
+  const child = spawn(program, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
   const timer = setTimeout(() => child.kill('SIGKILL'), 120_000);
   let output = '';
   const shown = new Promise((resolve) => {

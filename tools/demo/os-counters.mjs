@@ -1,4 +1,4 @@
-// Packets that the OS stack takes in and sends out on a port. The table belongs to a running nft, so that it goes
+// Packets that the OS stack takes in for a port. The table belongs to a running nft, so that it goes
 // when nft goes.
 import { once } from 'node:events';
 import { capture } from '../lib/exec.mjs';
@@ -7,16 +7,15 @@ import { spawnTied } from '../lib/namespace.mjs';
 /**
  * @param {string} table its name
  * @param {number[]} ports
- * @returns {Promise<{ read: () => Promise<Map<number, { in: number, out: number }>>, remove: () => Promise<void> }>}
+ * @returns {Promise<{ read: () => Promise<Map<number, number>>, remove: () => Promise<void> }>}
  */
 export async function countOsPackets(table, ports) {
-  const counters = ports.flatMap((port) => [`counter in${port} { }`, `counter out${port} { }`]);
-  const rules = (side, word) => ports.map((port) => `tcp ${word} ${port} counter name ${side}${port}`).join('; ');
+  const counters = ports.map((port) => `counter port${port} { }`).join('; ');
+  const rules = ports.map((port) => `tcp dport ${port} counter name port${port}`).join('; ');
   const nft = spawnTied(['nft', '--interactive'], { stdio: ['pipe', 'pipe', 'inherit'] });
   nft.stdin.write(
-    `add table inet ${table} { flags owner; ${counters.join('; ')}; ` +
-      `chain in { type filter hook input priority -300; ${rules('in', 'dport')}; }; ` +
-      `chain out { type filter hook output priority -300; ${rules('out', 'sport')}; }; }\n` +
+    `add table inet ${table} { flags owner; ${counters}; ` +
+      `chain in { type filter hook input priority -300; ${rules}; }; }\n` +
       'list tables\n',
   );
   await once(nft.stdout, 'data');
@@ -28,7 +27,7 @@ export async function countOsPackets(table, ports) {
       const packets = new Map(
         JSON.parse(output).nftables.flatMap(({ counter }) => (counter ? [[counter.name, counter.packets]] : [])),
       );
-      return new Map(ports.map((port) => [port, { in: packets.get(`in${port}`), out: packets.get(`out${port}`) }]));
+      return new Map(ports.map((port) => [port, packets.get(`port${port}`)]));
     },
     remove: async () => {
       nft.stdin.end();

@@ -8,7 +8,8 @@ const port = Number(process.env.PORT ?? 8080);
 const server = http.createServer((request, response) => {
   const { localAddress, remoteAddress, remotePort } = request.socket;
   // The C++ class that Node's socket stands on: LibuvStreamWrap is the OS stack's, JSStream is MultiStack's.
-  response.setHeader('x-stream', Object.getPrototypeOf(request.socket._handle.constructor).name);
+  const stream = Object.getPrototypeOf(Object.getPrototypeOf(request.socket._handle));
+  response.setHeader('x-stream', stream.constructor.name);
   response.end(`hello ${remoteAddress}:${remotePort} from ${localAddress}:${port}\n`);
 });
 

@@ -30,7 +30,7 @@ function write(file: string): void {
 function* counters(value: unknown, path: readonly string[] = []): Generator<[string, string]> {
   if (typeof value === 'object' && value !== null) {
     for (const [key, inner] of Object.entries(value)) yield* counters(inner, [...path, key]);
-  } else if (Boolean(value)) {
+  } else if ((typeof value === 'number' || typeof value === 'string') && value) {
     yield [path.join(' '), String(value)];
   }
 }

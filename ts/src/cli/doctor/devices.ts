@@ -26,8 +26,6 @@ const nativeDrivers = new Set(
   ).split(' '),
 );
 
-const sysctlsOfLo = 'sets accept_local and route_localnet of lo while it is open';
-
 /**
  * @param link what the kernel says of the device
  * @param driver its driver, undefined for a software device
@@ -63,7 +61,7 @@ function attachedProgram({ xdp }: Link): string | undefined {
 }
 
 function expectedMode(link: Link, driver: string | undefined): string {
-  if (link.link_type === 'loopback') return `generic mode (lo has no other); ${sysctlsOfLo}`;
+  if (link.link_type === 'loopback') return 'generic mode (lo has no other)';
   const kind = driver ?? link.linkinfo?.info_kind;
   if (kind === undefined) return 'generic mode expected (unknown driver)';
   return nativeDrivers.has(kind)
