@@ -6,9 +6,12 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#define AWAIT_LOCAL_MS 1000
 
 static int parse_host(char *text, struct mst__tap_address *out) {
   char *bits_text = strchr(text, '/'), *end;
@@ -110,6 +113,37 @@ static int add_route(struct mnl_socket *socket, unsigned ifindex, const struct m
   return transact(socket, message);
 }
 
+/* Is this the news that `data`, an address of 16 bytes, is now this host's? */
+static int is_local_route(const struct nlmsghdr *message, void *data) {
+  const struct rtmsg *route = mnl_nlmsg_get_payload(message);
+  const struct nlattr *attribute;
+  if (message->nlmsg_type != RTM_NEWROUTE || route->rtm_type != RTN_LOCAL) return MNL_CB_OK;
+  mnl_attr_for_each(attribute, message, sizeof *route) {
+    if (mnl_attr_get_type(attribute) == RTA_DST && mnl_attr_get_payload_len(attribute) == 16 &&
+        !memcmp(mnl_attr_get_payload(attribute), data, 16))
+      return MNL_CB_STOP;
+  }
+  return MNL_CB_OK;
+}
+
+/* An IPv6 address is the host's only some time after the OS has confirmed it; until then packets to it are lost. */
+static void await_local(struct mnl_socket *news, const struct mst_addr *addr) {
+  char buffer[16384];
+  struct mst_addr wanted = *addr;
+  struct pollfd pollfd = {.fd = mnl_socket_get_fd(news), .events = POLLIN};
+  while (poll(&pollfd, 1, AWAIT_LOCAL_MS) == 1) {
+    ssize_t bytes = mnl_socket_recvfrom(news, buffer, sizeof buffer);
+    if (bytes < 0 || mnl_cb_run(buffer, (size_t)bytes, 0, 0, is_local_route, &wanted) != MNL_CB_OK) return;
+  }
+}
+
+static int add_host(struct mnl_socket *socket, struct mnl_socket *news, unsigned ifindex,
+                    const struct mst__tap_address *host) {
+  int error = add_address(socket, ifindex, host);
+  if (!error && !mst_addr_is_ip4(&host->addr)) await_local(news, &host->addr);
+  return error;
+}
+
 static bool prefix_leads_to(const struct mst__tap_address *host, const struct mst_addr *addr) {
   unsigned bits = host->prefix_bits + (mst_addr_is_ip4(&host->addr) ? 96u : 0u);
   for (unsigned bit = 0; bit < bits; bit++) {
@@ -129,11 +163,16 @@ static int lead_to(struct mnl_socket *socket, unsigned ifindex, const struct mst
 
 int mst__tap_configure(unsigned ifindex, const struct mst__tap_config *config) {
   struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-  if (!socket) return -errno;
-  int error = mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : 0;
-  for (unsigned i = 0; !error && i < config->host_count; i++) error = add_address(socket, ifindex, &config->hosts[i]);
+  struct mnl_socket *news = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+  int error = !socket || !news || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
+                      mnl_socket_bind(news, RTMGRP_IPV6_ROUTE, MNL_SOCKET_AUTOPID) < 0
+                  ? -errno
+                  : 0;
+  for (unsigned i = 0; !error && i < config->host_count; i++)
+    error = add_host(socket, news, ifindex, &config->hosts[i]);
   if (!error) error = lead_to(socket, ifindex, config, &config->addr4);
   if (!error) error = lead_to(socket, ifindex, config, &config->addr6);
-  mnl_socket_close(socket);
+  if (socket) mnl_socket_close(socket);
+  if (news) mnl_socket_close(news);
   return error;
 }

@@ -266,4 +266,18 @@ RIG struct rig_packet rig_reply(const struct rig_packet *to) {
                              .protocol = to->protocol};
 }
 
+/* End a kernel's connection by a reset, and take that in. */
+RIG void rig_reset(struct mst_port *port, int fd) {
+  struct linger at_once = {.l_onoff = 1};
+  struct mst_port_rx rx;
+  struct rig_packet in = {0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  close(fd);
+  do {
+    assert_int_equal(rig_receive(port, &rx, 1), 1);
+    if (rx.data[rx.data[0] >> 4 == 6 ? 6 : 9] == MST_TCP) rig_parse(&rx, &in);
+    port->ops->release(port);
+  } while (!(in.tcp.flags & MST__RST));
+}
+
 #endif

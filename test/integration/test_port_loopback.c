@@ -24,18 +24,6 @@ static void expect_segment(struct mst_port *port, uint16_t number, struct rig_pa
   assert_int_equal(out->destination_port, number);
 }
 
-/* End the kernel's connection by a reset, and take that in. */
-static void reset_connection(struct mst_port *port, int fd, uint16_t number) {
-  struct linger at_once = {.l_onoff = 1};
-  struct rig_packet in;
-  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-  close(fd);
-  do {
-    expect_segment(port, number, &in);
-    port->ops->release(port);
-  } while (!(in.tcp.flags & MST__RST));
-}
-
 static uint8_t pattern(size_t at) {
   return (uint8_t)(at * 31 + (at >> 8));
 }
@@ -83,7 +71,7 @@ static void kernel_client(struct mst_port *port, const char *addr) {
     got += (size_t)n;
   }
   assert_memory_equal(answer, data, sizeof answer);
-  reset_connection(port, fd, 8080);
+  rig_reset(port, fd);
   struct mst_tuple tuple = rig_tuple(MST_TCP, addr, 8080);
   port->ops->tuple_remove(port, &tuple);
 }
@@ -115,7 +103,7 @@ static void connect_to_kernel(struct mst_port *port, const char *addr) {
   assert_true(rig_ready(listener, POLLIN));
   int fd = accept(listener, NULL, NULL);
   assert_true(fd >= 0);
-  reset_connection(port, fd, 50000);
+  rig_reset(port, fd);
   close(listener);
   struct mst_tuple tuple = rig_tuple(MST_TCP, addr, 50000);
   port->ops->tuple_remove(port, &tuple);
