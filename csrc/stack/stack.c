@@ -148,6 +148,12 @@ uint64_t mst_stack_next_deadline(const mst_stack *stack) {
   return mst__list_empty(&stack->events) ? mst__wheel_next_ns(&stack->wheel) : 0;
 }
 
+static uint64_t table_bytes(const struct mst__hash_table *table) {
+  return ((uint64_t)table->mask + 1) * sizeof *table->buckets;
+}
+
 void mst_stack_get_stats(const mst_stack *stack, struct mst_stack_stats *out) {
   *out = stack->stats;
+  out->memory_bytes += sizeof *stack + table_bytes(&stack->bindings) + table_bytes(&stack->paths) +
+                       table_bytes(&stack->tcp.conns);
 }

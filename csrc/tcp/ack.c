@@ -30,20 +30,6 @@ void mst__window_update(struct mst_conn *conn, const struct mst__tcp *tcp) {
   conn->snd_wl2 = tcp->ack;
 }
 
-/* A sample, from a timed segment that was not sent twice (Karn), else from the echoed timestamp (RFC 7323 4.1). */
-static uint64_t measure_rtt(struct mst_conn *conn, const struct mst__tcp *tcp) {
-  uint64_t now_ns = conn->stack->now_ns;
-  if (conn->rtt_running) {
-    if (mst__seq_le(tcp->ack, conn->rtt_seq)) return 0;
-    conn->rtt_running = false;
-    return now_ns - conn->rtt_start_ns ? now_ns - conn->rtt_start_ns : 1;
-  }
-  if (!conn->ts_ok || !(tcp->options.has & MST__HAS_TIMESTAMPS) || !tcp->options.tsecr) return 0;
-  uint32_t ms = mst__ts_now(conn->stack, conn->ts_offset) - tcp->options.tsecr;
-  if (ms > MST__RTO_MAX_NS / MST__MS) return 0; /* an echo of what was never sent */
-  return ms ? ms * MST__MS : MST__MS / 2;
-}
-
 static void grow_window(struct mst_conn *conn, uint32_t acked_bytes, uint64_t rtt_ns) {
   struct mst__cc_ack ack = {
       .now_ns = conn->stack->now_ns,
@@ -84,7 +70,7 @@ static void new_data_acked(struct mst_conn *conn, const struct mst__tcp *tcp) {
   uint32_t acked = tcp->ack - conn->snd_una;
   bool recovering = conn->loss->recovering(conn);
   uint32_t data = acked < conn->sendq.bytes ? acked : conn->sendq.bytes; /* FIN takes a number and no byte */
-  uint64_t rtt_ns = measure_rtt(conn, tcp);
+  uint64_t rtt_ns = mst__rtt_measure(conn, tcp);
   mst__sendq_advance(&conn->sendq, conn->stack, data);
   conn->bytes_acked += data;
   conn->snd_una = tcp->ack;

@@ -133,7 +133,7 @@ struct mst_conn {
     struct mst__reno reno;
   } recovery;
 
-  struct mst__sendq sendq; /* first byte is at snd_una, or just behind SYN */
+  struct mst__sendq sendq; /* first byte is at snd_una, once SYN is acknowledged */
   struct mst__recvq recvq;
   uint32_t send_buffer_bytes, receive_buffer_bytes;
 
@@ -184,6 +184,9 @@ void mst__timers_run(struct mst__alarm *alarm);
 void mst__keepalive_restart(struct mst_conn *conn);
 
 /* --- rtt.c --- */
+/* What `tcp`, which acknowledges something new, tells of the round trip: from a timed segment that was not sent twice
+ * (Karn), else from the echoed timestamp (RFC 7323 4.1); 0: nothing. Call before SND.UNA moves. */
+uint64_t mst__rtt_measure(struct mst_conn *conn, const struct mst__tcp *tcp);
 void mst__rtt_sample(struct mst_conn *conn, uint64_t rtt_ns);
 /* Undo all backing off. */
 void mst__rto_update(struct mst_conn *conn);
@@ -255,6 +258,8 @@ bool mst__ack_input(struct mst_conn *conn, const struct mst__tcp *tcp);
 void mst__window_update(struct mst_conn *conn, const struct mst__tcp *tcp);
 /* text.c: the sixth to eighth. */
 void mst__text_input(struct mst_conn *conn, struct mst__tcp *tcp);
+/* Our SYN is acknowledged: from SYN-SENT or SYN-RECEIVED to ESTABLISHED or, shut down already, FIN-WAIT-1. */
+void mst__syn_acked(struct mst_conn *conn, const struct mst__tcp *tcp);
 /* Take the options of a SYN. */
 void mst__syn_options(struct mst_conn *conn, const struct mst__tcp *tcp);
 

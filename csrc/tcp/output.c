@@ -24,7 +24,7 @@ static uint32_t segment_bytes(const struct mst_conn *conn) {
 /* Where the queued bytes end, and with them where FIN stands. */
 static uint32_t queue_end(const struct mst_conn *conn) {
   if (conn->fin_sent) return conn->snd_nxt - 1;
-  return conn->snd_una + (conn->snd_una == conn->iss) + conn->sendq.bytes;
+  return conn->snd_una + conn->sendq.bytes;
 }
 
 static uint32_t positive(uint32_t edge, uint32_t from) {

@@ -69,10 +69,6 @@ static void ack_sent(struct mst_conn *conn) {
   mst__timer_clear(conn, MST__TIMER_DELACK);
 }
 
-static uint32_t queue_base(const struct mst_conn *conn) {
-  return conn->snd_una + (conn->snd_una == conn->iss);
-}
-
 int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment, uint32_t *sent_bytes) {
   mst_stack *stack = conn->stack;
   struct mst__tcp tcp = {
@@ -89,14 +85,14 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   struct mst_packet packet = {.flags = MST_CSUM_PARTIAL, .iov_count = 1};
   uint32_t payload = segment->payload_bytes, segment_max = conn->snd_mss - mst__option_bytes(conn);
   if (payload)
-    packet.iov_count += (uint8_t)mst__sendq_gather(&conn->sendq, segment->seq - queue_base(conn), &payload,
+    packet.iov_count += (uint8_t)mst__sendq_gather(&conn->sendq, segment->seq - conn->snd_una, &payload,
                                                    packet.iov + 1, MST_PACKET_IOV_MAX - 1);
   /* What memory's shape cut off must not become a small segment in the middle. */
   if (payload < segment->payload_bytes && payload > segment_max) payload -= payload % segment_max;
   if (payload < segment->payload_bytes) {
     tcp.flags &= (uint8_t) ~(MST__FIN | MST__PSH);
     packet.iov_count = 1;
-    packet.iov_count += (uint8_t)mst__sendq_gather(&conn->sendq, segment->seq - queue_base(conn), &payload,
+    packet.iov_count += (uint8_t)mst__sendq_gather(&conn->sendq, segment->seq - conn->snd_una, &payload,
                                                    packet.iov + 1, MST_PACKET_IOV_MAX - 1);
   }
   if (payload > segment_max) packet.gso_size = (uint16_t)segment_max;

@@ -11,19 +11,17 @@ static void take_syn(struct mst_conn *conn, const struct mst__tcp *tcp) {
   conn->last_heard_ns = conn->stack->now_ns;
 }
 
-static void syn_acked(struct mst_conn *conn, const struct mst__tcp *tcp) {
+void mst__syn_acked(struct mst_conn *conn, const struct mst__tcp *tcp) {
+  uint64_t rtt_ns = mst__rtt_measure(conn, tcp);
+  if (rtt_ns) mst__rtt_sample(conn, rtt_ns);
   conn->snd_una = tcp->ack;
-  if (conn->rtt_running) {
-    conn->rtt_running = false;
-    mst__rtt_sample(conn, conn->stack->now_ns - conn->rtt_start_ns);
-  }
   conn->first_unanswered_ns = 0;
   mst__timer_clear(conn, MST__TIMER_RETRANSMIT);
   conn->syn_wanted = false;
   mst__conn_established(conn);
-  conn->stack->stats.tcp_active_opens++;
+  if (!conn->passive) conn->stack->stats.tcp_active_opens++;
   if (conn->fin_wanted) conn->state = MST_FIN_WAIT_1;
-  conn->ack_now = true;
+  mst__output_wanted(conn); /* what was written meanwhile */
 }
 
 void mst__syn_sent_input(struct mst_conn *conn, const struct mst__ip *ip, const struct mst__tcp *tcp) {
@@ -40,7 +38,8 @@ void mst__syn_sent_input(struct mst_conn *conn, const struct mst__ip *ip, const 
   if (!(tcp->flags & MST__SYN)) return mst__drop(stack, MST_DROP_TCP_NO_ACK);
   take_syn(conn, tcp);
   if (ack) {
-    syn_acked(conn, tcp);
+    mst__syn_acked(conn, tcp);
+    conn->ack_now = true;
   } else { /* simultaneous open */
     conn->state = MST_SYN_RECEIVED;
     conn->syn_wanted = true;

@@ -99,8 +99,7 @@ static bool establish(struct mst_conn *conn, const struct mst__ip *ip, const str
   conn->snd_wnd = conn->snd_wnd_max = (uint32_t)tcp->window << conn->snd_wscale;
   conn->snd_wl1 = tcp->seq;
   conn->snd_wl2 = tcp->ack;
-  mst__conn_established(conn);
-  if (conn->fin_wanted) conn->state = MST_FIN_WAIT_1;
+  mst__syn_acked(conn, tcp);
   return true;
 }
 

@@ -94,7 +94,8 @@ static void launch(struct sim_node *from, struct sim_node *to, const uint8_t *by
                    uint8_t flags, uint64_t leaves_ns) {
   struct sim_link *link = &from->out;
   struct sim_packet *packet = new_packet(bytes, len, gso_size, flags);
-  if (sim_random_chance(&from->random, link->corrupt)) {
+  bool checked = !(flags & (MST_CSUM_PARTIAL | MST_CSUM_VALID));
+  if (checked && sim_random_chance(&from->random, link->corrupt)) {
     /* One bit: the Internet checksum always shows it. */
     size_t bit = sim_random_below(&from->random, len * 8);
     packet->bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);

@@ -176,6 +176,7 @@ struct sim_packet *sim_take(struct sim_node *raw) {
 }
 
 void sim_turn(struct sim_node *node) {
+  if (node->wake_at_ns <= node->sim->now_ns) node->wake_at_ns = 0;
   if (node->app) node->app(node, node->user);
   if (!node->stack) return;
   node->want_flush = false;
@@ -222,7 +223,8 @@ static struct sim_node *deliver(struct sim *sim) {
 static uint64_t wake_ns(const struct sim_node *node) {
   if (!node->stack) return UINT64_MAX;
   uint64_t at = mst_stack_next_deadline(node->stack);
-  return node->want_flush && node->flush_at_ns < at ? node->flush_at_ns : at;
+  if (node->want_flush && node->flush_at_ns < at) at = node->flush_at_ns;
+  return node->wake_at_ns && node->wake_at_ns < at ? node->wake_at_ns : at;
 }
 
 static uint64_t next_event_ns(const struct sim *sim) {

@@ -96,6 +96,7 @@ struct sim_node {
   /* Runs after each event that touched this node, before the flush. May be NULL. */
   void (*app)(struct sim_node *node, void *user);
   void *user;
+  uint64_t wake_at_ns; /* the application wants to run at this time; 0: at no time. It is 0 again when it runs. */
 
   /* Of a raw node: what arrived, oldest first. */
   struct sim_packet *received, **received_end;

@@ -86,6 +86,20 @@ static void simultaneous_open_ack(void **state) {
   script_close(s);
 }
 
+/* What was written before is neither lost nor cut by the acknowledgment of the SYN. */
+static void simultaneous_open_written(void **state) {
+  (void)state;
+  struct script *s = script_open(NULL);
+  script_connect(s);
+  script_write(s, 10);
+  script_out(s, "S 0");
+  script_in(s, "S 0 win 65535 <mss 1460>");
+  script_out(s, "S. 0 ack 1");
+  script_in(s, "S. 0 ack 1 win 65535 <mss 1460>");
+  script_out(s, "P. 1:11 ack 1");
+  script_close(s);
+}
+
 /* A reset in SYN-RECEIVED of an active opener is a refusal (3.10.7.4). */
 static void simultaneous_open_reset(void **state) {
   (void)state;
@@ -662,6 +676,7 @@ int main(void) {
       cmocka_unit_test(simultaneous_open),
       cmocka_unit_test(simultaneous_open_ack),
       cmocka_unit_test(simultaneous_open_reset),
+      cmocka_unit_test(simultaneous_open_written),
       cmocka_unit_test(syn_sent_refused),
       cmocka_unit_test(syn_sent_wrong_ack),
       cmocka_unit_test(syn_retransmission),

@@ -74,7 +74,11 @@ static void reno_on_ack(struct mst_conn *conn, const struct mst__loss_ack *ack) 
   reno->duplicate_acks = 0;
   reno->rtx_nxt = mst__seq_max(reno->rtx_nxt, conn->snd_una);
   reno->rtx_end = mst__seq_max(reno->rtx_end, reno->rtx_nxt);
-  if (reno->phase == MST__RENO_OPEN) return;
+  if (reno->phase == MST__RENO_OPEN) {
+    /* Keep it near, or it would be ahead again after 2^31 bytes. */
+    if (mst__seq_gt(conn->snd_una - 1, reno->recover)) reno->recover = conn->snd_una - 2;
+    return;
+  }
   bool full = mst__seq_ge(conn->snd_una, reno->recover);
   if (reno->phase == MST__RENO_LOSS) {
     if (full) reno->phase = MST__RENO_OPEN;
