@@ -38,7 +38,8 @@ static uint32_t frames_for(const struct mst__xdp_device *device) {
 
 static int map_frames(struct mst__xdp_queue *queue) {
   queue->frames_bytes = (size_t)(queue->rx_frames + queue->tx_frames) * FRAME_BYTES;
-  queue->frames = mmap(NULL, queue->frames_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  /* Shared: of private memory that a device has pinned every fork would copy all of it. */
+  queue->frames = mmap(NULL, queue->frames_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (queue->frames == MAP_FAILED) {
     queue->frames = NULL;
     return -errno;
