@@ -10,7 +10,6 @@
 #define MTU_LIFE_NS (600ull * 1000000000) /* RFC 1191 6.3 */
 #define MTU_LEAST_IP4 552                 /* a forged report must not make the socket useless */
 #define MTU_LEAST_IP6 1280                /* RFC 8201 4 */
-#define HEADERS_MAX (MST__IP6_HEADER_BYTES + MST__UDP_HEADER_BYTES)
 
 struct datagram {
   struct mst__list node;
@@ -258,7 +257,6 @@ static enum mst_drop enqueue(mst_udp *udp, const struct mst__ip *ip, const struc
   datagram->local = ip->destination;
   datagram->bytes = header->payload_bytes;
   memcpy(datagram->data, header->payload, header->payload_bytes);
-  datagram->node = (struct mst__list){0};
   mst__list_push_back(&udp->queue, &datagram->node);
   udp->queued_bytes += (uint32_t)bytes;
   udp->readable = true;

@@ -22,6 +22,9 @@ static void parses_and_formats_the_usual_text(void **state) {
   assert_string_equal(mst_addr_format(&a, text), "2001:db8::8:800:200c:417a");
   a = addr("::ffff:192.0.2.1");
   assert_string_equal(mst_addr_format(&a, text), "192.0.2.1");
+  a = mst_addr_ip4((const uint8_t[]){192, 0, 2, 7});
+  struct mst_addr parsed = addr("192.0.2.7");
+  assert_true(mst_addr_equal(&a, &parsed));
   memset(&a, 0xff, sizeof a);
   assert_string_equal(mst_addr_format(&a, text), "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
 }

@@ -96,6 +96,7 @@ static struct sim_packet *sent(struct world *w, const uint8_t **data, size_t *by
   assert_int_equal(protocol, MST_UDP);
   assert_true(sim_packet_checksums_ok(packet->bytes, packet->len));
   assert_int_equal(sim_get16(packet->bytes + ip + 4), packet->len - ip);
+  assert_int_equal(packet->bytes[w->ip4 ? 8 : 7], 64);
   *data = packet->bytes + ip + 8;
   *bytes = packet->len - ip - 8;
   return packet;
@@ -399,6 +400,158 @@ static void closing_inside_the_callback_is_safe(void **state) {
   world_free(&w);
 }
 
+static void close_other(mst_udp *udp, int error, void *user) {
+  (void)udp;
+  (void)error;
+  mst_udp **other = user;
+  if (*other) mst_udp_close(*other);
+  *other = NULL;
+}
+
+static void closing_one_that_waits_to_be_told_is_safe(void **state) {
+  (void)state;
+  struct world w;
+  world_new(&w, true);
+  mst_udp *sockets[2];
+  struct mst_packet batch[2];
+  uint8_t bytes[2][64];
+  for (int i = 0; i < 2; i++) {
+    struct mst_endpoint local;
+    assert_int_equal(mst_udp_open(w.host->stack, NULL, close_other, &sockets[1 - i], &sockets[i]), 0);
+    mst_udp_local(sockets[i], &local);
+    struct mst_endpoint from = at(&w, w.peer, 9), to = at(&w, w.host, local.port);
+    size_t length = sim_udp_build(bytes[i], &from, &to, "x", 1);
+    batch[i] = (struct mst_packet){.len = (uint32_t)length, .iov_count = 1, .iov = {{bytes[i], length}}};
+  }
+  mst_stack_input(w.host->stack, batch, 2, w.sim->now_ns);
+  assert_non_null(sockets[0]);
+  assert_null(sockets[1]);
+  world_free(&w);
+}
+
+/* --- what the net sees --- */
+
+struct net {
+  struct mst_packet packet;
+  uint8_t bytes[2000];
+  int refuse_ip6;
+};
+
+static void *net_alloc(void *ctx, size_t bytes) {
+  (void)ctx;
+  return malloc(bytes);
+}
+
+static void net_free(void *ctx, void *memory, size_t bytes) {
+  (void)ctx;
+  (void)bytes;
+  free(memory);
+}
+
+static void net_random(void *ctx, void *out, size_t bytes) {
+  (void)ctx;
+  memset(out, 1, bytes);
+}
+
+static int net_lease(void *ctx, struct mst_tuple *tuple) {
+  struct net *net = ctx;
+  if (!mst_addr_is_ip4(&tuple->addr) && net->refuse_ip6) return net->refuse_ip6;
+  if (!tuple->port) tuple->port = 5000;
+  return 0;
+}
+
+static void net_release(void *ctx, const struct mst_tuple *tuple) {
+  (void)ctx;
+  (void)tuple;
+}
+
+static int net_route(void *ctx, const struct mst_addr *destination, struct mst_route *out) {
+  (void)ctx;
+  *out = (struct mst_route){.source = *destination, .mtu = 1500};
+  return 0;
+}
+
+static int net_output(void *ctx, const struct mst_packet *packet) {
+  struct net *net = ctx;
+  net->packet = *packet;
+  size_t at = 0;
+  for (unsigned i = 0; i < packet->iov_count; at += packet->iov[i++].len)
+    memcpy(net->bytes + at, packet->iov[i].base, packet->iov[i].len);
+  assert_int_equal(at, packet->len);
+  return 0;
+}
+
+static mst_stack *net_stack(struct net *net) {
+  struct mst_stack_options options = {
+      .size = sizeof options,
+      .env = {.ctx = net, .alloc = net_alloc, .free = net_free, .random = net_random},
+      .net = {.ctx = net, .lease = net_lease, .release = net_release, .route = net_route, .output = net_output},
+  };
+  mst_stack *stack;
+  assert_int_equal(mst_stack_create(&options, &stack), 0);
+  return stack;
+}
+
+static void packets_have_the_meaning_of_a_virtio_header(void **state) {
+  (void)state;
+  struct net net = {0};
+  mst_stack *stack = net_stack(&net);
+  mst_udp *udp;
+  assert_int_equal(mst_udp_open(stack, NULL, on_event, NULL, &udp), 0);
+  static const uint8_t data[1000];
+  struct mst_endpoint to = {.addr = addr("10.0.0.9"), .port = 7};
+  for (size_t bytes = 0; bytes <= sizeof data; bytes++) {
+    struct mst_iov iov = {data, bytes};
+    assert_int_equal(mst_udp_send(udp, &iov, 1, &to), 0);
+    assert_int_equal(net.packet.len, 28 + bytes);
+    assert_int_equal(net.packet.flags, MST_CSUM_PARTIAL);
+    assert_int_equal(net.packet.gso_size, 0);
+    /* Up to what the channel copies whole in one piece, and beyond that the headers alone. */
+    assert_int_equal(net.packet.iov_count, 28 + bytes <= 192 ? 1 : 2);
+    assert_int_equal(net.packet.iov[0].len, 28 + bytes <= 192 ? 28 + bytes : 28);
+    uint32_t sum = 2 * (0x0a00 + 0x0009) + MST_UDP + 8 + (uint32_t)bytes; /* from and to 10.0.0.9 */
+    assert_int_equal(sim_get16(net.bytes + 26), sum);
+  }
+  mst_stack_destroy(stack);
+}
+
+static void sends_from_where_it_is_bound(void **state) {
+  (void)state;
+  struct net net = {0};
+  mst_stack *stack = net_stack(&net);
+  mst_binding *binding;
+  mst_udp *udp;
+  struct mst_endpoint local = {.addr = addr("127.0.0.2"), .port = 53}, to = {.addr = addr("127.0.0.1"), .port = 7};
+  assert_int_equal(mst_bind(stack, MST_UDP, &local, 0, &binding), 0);
+  assert_int_equal(mst_udp_open(stack, binding, on_event, NULL, &udp), 0);
+  mst_unbind(binding);
+  assert_int_equal(mst_udp_send(udp, NULL, 0, &to), 0);
+  assert_memory_equal(net.bytes + 12, local.addr.bytes + 12, 4);
+  assert_int_equal(sim_get16(net.bytes + 20), 53);
+  assert_int_equal(mst_udp_connect(udp, &to), 0);
+  assert_int_equal(mst_udp_send(udp, NULL, 0, NULL), 0);
+  assert_memory_equal(net.bytes + 12, local.addr.bytes + 12, 4);
+  mst_stack_destroy(stack);
+}
+
+static void does_without_ip6_where_there_is_none(void **state) {
+  (void)state;
+  static const int refusals[] = {-MST_EADDRNOTAVAIL, -MST_EAFNOSUPPORT, -MST_EACCES};
+  for (size_t i = 0; i < COUNT(refusals); i++) {
+    struct net net = {.refuse_ip6 = refusals[i]};
+    mst_stack *stack = net_stack(&net);
+    mst_udp *udp;
+    int rc = mst_udp_open(stack, NULL, on_event, NULL, &udp);
+    assert_int_equal(rc, refusals[i] == -MST_EACCES ? -MST_EACCES : 0);
+    if (!rc) {
+      struct mst_endpoint local;
+      mst_udp_local(udp, &local);
+      assert_true(mst_addr_is_ip4(&local.addr) && local.port == 5000);
+    }
+    mst_stack_destroy(stack);
+  }
+}
+
 /* --- ICMP --- */
 
 /* A router reports about a datagram that we sent to the port of the peer. */
@@ -468,6 +621,9 @@ static void error_and_datagrams_are_told_apart(void **state) {
   mst_stack_input(w.host->stack, batch, 2, w.sim->now_ns);
   assert_int_equal(w.events.count, 2);
   assert_int_equal(w.events.errors, 1);
+  mst_stack_input(w.host->stack, batch + 1, 1, w.sim->now_ns); /* the datagram was told of already */
+  assert_int_equal(w.events.count, 3);
+  assert_int_equal(w.events.errors, 2);
   assert_int_equal(receive(&w, NULL, 0, NULL, NULL), 1);
   world_free(&w);
 }
@@ -564,6 +720,10 @@ int main(void) {
       cmocka_unit_test(the_queue_is_bounded_for_datagrams_of_any_size),
       cmocka_unit_test(closing_gives_all_back),
       cmocka_unit_test(closing_inside_the_callback_is_safe),
+      cmocka_unit_test(closing_one_that_waits_to_be_told_is_safe),
+      cmocka_unit_test(packets_have_the_meaning_of_a_virtio_header),
+      cmocka_unit_test(sends_from_where_it_is_bound),
+      cmocka_unit_test(does_without_ip6_where_there_is_none),
       cmocka_unit_test(a_connected_socket_is_told_of_hard_errors),
       cmocka_unit_test(an_unconnected_socket_is_not_told),
       cmocka_unit_test(error_and_datagrams_are_told_apart),

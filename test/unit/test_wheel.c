@@ -66,6 +66,16 @@ static void the_clock_may_stand_still_or_go_back(void **state) {
   assert_int_equal(advance(&wheel, 1001 * TICK_NS), 1);
 }
 
+static void a_long_rest_costs_no_precision(void **state) {
+  (void)state;
+  struct mst__wheel wheel;
+  struct mst__timer timer = {0};
+  mst__wheel_init(&wheel, 0);
+  assert_int_equal(advance(&wheel, 123456789 * TICK_NS), 0);
+  mst__wheel_arm(&wheel, &timer, 123456790 * TICK_NS);
+  assert_true(mst__wheel_next_ns(&wheel) == 123456790 * TICK_NS);
+}
+
 static void disarm_leaves_nothing_to_wake_for(void **state) {
   (void)state;
   struct mst__wheel wheel;
@@ -189,6 +199,7 @@ int main(void) {
       cmocka_unit_test(fires_within_a_tick_and_never_early),
       cmocka_unit_test(a_time_in_the_past_fires_at_the_next_advance),
       cmocka_unit_test(the_clock_may_stand_still_or_go_back),
+      cmocka_unit_test(a_long_rest_costs_no_precision),
       cmocka_unit_test(disarm_leaves_nothing_to_wake_for),
       cmocka_unit_test(arming_an_armed_timer_moves_it),
       cmocka_unit_test(a_due_timer_can_be_disarmed_or_armed_anew),
