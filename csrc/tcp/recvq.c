@@ -183,9 +183,16 @@ uint32_t mst__recvq_join(struct mst__recvq *queue, mst_stack *stack, uint32_t rc
       continue;
     }
     chunk->begin += rcv_nxt - chunk->seq;
-    rcv_nxt += chunk_bytes(chunk);
-    queue->bytes += chunk_bytes(chunk);
-    link_last(queue, chunk);
+    uint32_t bytes = chunk_bytes(chunk);
+    rcv_nxt += bytes;
+    queue->bytes += bytes;
+    if (bytes > tail_room(queue)) {
+      link_last(queue, chunk);
+      continue;
+    }
+    /* Small ones together, or a peer could make us hold a whole chunk for each byte. */
+    chunk_fill(queue->last, chunk->data + chunk->begin, bytes);
+    chunk_free(stack, chunk);
   }
   return rcv_nxt;
 }

@@ -249,6 +249,21 @@ static void out_of_order_bounded(void **state) {
   script_close(s);
 }
 
+/* The same once the gaps are filled and nobody reads. */
+static void small_segments_bounded(void **state) {
+  (void)state;
+  struct script *s = small_receiver(64000);
+  for (uint32_t seq = 1; seq < 40000; seq += 2) {
+    in_line(s, "P. %u:%u ack 1", seq + 1, seq + 2);
+    in_line(s, "P. %u:%u ack 1", seq, seq + 1);
+  }
+  script_drain(s);
+  assert_int_equal(mst_readable_bytes(s->conn), 40000);
+  assert_true(s->node->memory.bytes < 300 * 1024);
+  script_read(s, 40000);
+  script_close(s);
+}
+
 /* What was promised is not taken back (3.8.6, SHLD-14), also when the buffer is made smaller. */
 static void window_never_shrinks(void **state) {
   (void)state;
@@ -625,6 +640,7 @@ int main(void) {
       cmocka_unit_test(window_closes_and_opens),
       cmocka_unit_test(beyond_the_window),
       cmocka_unit_test(out_of_order_bounded),
+      cmocka_unit_test(small_segments_bounded),
       cmocka_unit_test(window_never_shrinks),
       cmocka_unit_test(zero_window_probe),
       cmocka_unit_test(zero_window_for_hours),
