@@ -92,6 +92,13 @@ static __always_inline void map_ip4(__u8 out[16], __be32 addr) {
   __builtin_memcpy(out + 12, &addr, 4);
 }
 
+static __always_inline int is_ip4(const __u8 addr[16]) {
+  __u64 high, low;
+  __builtin_memcpy(&high, addr, 8);
+  __builtin_memcpy(&low, addr + 8, 8);
+  return high == 0 && (low & 0xffffffff) == bpf_htonl(0xffff);
+}
+
 static __always_inline int parse_ip4(struct packet *p) {
   struct iphdr *ip = p->cursor;
   if ((void *)(ip + 1) > p->end || ip->version != 4 || ip->ihl < 5) return -1;
@@ -112,6 +119,7 @@ static __always_inline int parse_ip6(struct packet *p) {
   if ((void *)(ip + 1) > p->end || ip->version != 6) return -1;
   __builtin_memcpy(p->fragment.source, &ip->saddr, 16);
   __builtin_memcpy(p->fragment.destination, &ip->daddr, 16);
+  if (is_ip4(p->fragment.source) || is_ip4(p->fragment.destination)) return -1; /* never on a wire (RFC 4291 2.5.5.2) */
   p->protocol = ip->nexthdr;
   p->is_fragment = p->is_later_fragment = 0;
   p->fragment.id = p->fragment.protocol = 0;
@@ -147,13 +155,6 @@ static __always_inline int port_is_held(__u8 protocol, __u16 port) {
   return bits && *bits & MST__XDP_PORT_BIT(port);
 }
 
-static __always_inline int is_ip4(const __u8 addr[16]) {
-  __u64 high, low;
-  __builtin_memcpy(&high, addr, 8);
-  __builtin_memcpy(&low, addr + 8, 8);
-  return high == 0 && (low & 0xffffffff) == bpf_htonl(0xffff);
-}
-
 static __always_inline int is_local(const __u8 addr[16]) {
   if (loopback_device) return is_ip4(addr) ? addr[12] < 224 : addr[0] != 0xff;
   struct mst__xdp_addr key;
@@ -180,6 +181,7 @@ static __always_inline int carries_ports(__u8 protocol) {
 /* An ICMP error that quotes a packet which a held tuple has sent. */
 static __always_inline int icmp_error_is_held(struct packet *p) {
   const __u8 *message = p->cursor; /* type, code, checksum, 4 bytes more, the quoted packet */
+  if (is_ip4(p->fragment.destination) != (p->protocol == IPPROTO_ICMP)) return 0;
   if (p->is_fragment || p->cursor + 8 > p->end) return 0;
   struct packet quoted = {.cursor = p->cursor + 8, .end = p->end};
   if (p->protocol == IPPROTO_ICMP) {
