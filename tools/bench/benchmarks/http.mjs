@@ -1,4 +1,4 @@
-// An HTTP server in C on libuv, on the user stack and on the OS stack, with wrk as its client.
+// An epoll-style HTTP server in C, on the user stack and on the OS stack, with wrk as its client.
 import path from 'node:path';
 import { Lab, busyMicroseconds, clientCore, labObstacle, serverCore } from '../lab.mjs';
 import { wrk } from '../wrk.mjs';
@@ -42,7 +42,7 @@ async function run({ rounds, quick, programs, record, progress }) {
 async function measureServer(lab, link, stack, loads, { programs, seconds }) {
   const server = await lab.startServer(
     [
-      path.join(programs, 'integrations/libuv/multistack-http'),
+      path.join(programs, 'test/bench_http_server'),
       ...['--listen', `${link.address}:${port}`],
       ...(stack === 'ours' ? ['--port', `xdp:${link.device}`] : ['--os']),
     ],
