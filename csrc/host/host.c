@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WAIT_FDS_MAX 64u
+#define WAIT_FDS_MAX 512u /* a device has a descriptor for each receive queue */
 
 static int fail(struct mst_failure *failure, int code, const char *what) {
   if (!failure) return code;

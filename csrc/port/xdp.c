@@ -57,15 +57,20 @@ static void watch_sometimes(struct xdp_port *p) {
   mst__xdp_watch_poll(&p->watch);
 }
 
-static void disarm_retry(struct xdp_port *p) {
+static void quiet_retry(struct xdp_port *p) {
+  static const struct itimerspec never;
   uint64_t expirations;
-  if (p->retry_armed && read(p->retry_timer, &expirations, sizeof expirations) > 0) p->retry_armed = false;
+  if (!p->retry_armed) return;
+  if (p->watch.gone)
+    p->retry_armed = timerfd_settime(p->retry_timer, 0, &never, NULL) != 0;
+  else if (read(p->retry_timer, &expirations, sizeof expirations) > 0)
+    p->retry_armed = false;
 }
 
 static int xdp_receive(struct mst_port *port, struct mst_port_rx *out, unsigned count) {
   struct xdp_port *p = self(port);
   watch_sometimes(p);
-  disarm_retry(p);
+  quiet_retry(p);
   if (p->watch.gone) return -MST_ENETDOWN;
   unsigned n = 0;
   for (uint32_t i = 0; i < p->queue_count && n < count; i++) {
@@ -150,7 +155,7 @@ static void frame_flush(struct mst_port *port) {
 
 static int xdp_tuple_add(struct mst_port *port, const struct mst_tuple *tuple) {
   struct xdp_port *p = self(port);
-  mst__xdp_watch_poll(&p->watch); /* an address that was added a moment ago */
+  if (mst_addr_is_any(&tuple->addr)) mst__xdp_watch_poll(&p->watch); /* an address that was added a moment ago */
   return p->watch.gone ? -MST_ENETDOWN : mst__xdp_program_hold(&p->program, tuple);
 }
 

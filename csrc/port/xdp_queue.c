@@ -7,6 +7,7 @@
 #include "xdp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -70,7 +71,10 @@ static int bind_once(struct mst__xdp_queue *queue, const struct mst__xdp_device 
                                            .bind_flags = flags | XDP_USE_NEED_WAKEUP};
   error = xsk_socket__create(&queue->socket, device->name, index, queue->umem, &queue->rx,
                              queue->tx_frames ? &queue->tx : NULL, &config);
-  if (!error) return 0;
+  if (!error) {
+    fcntl(xsk_socket__fd(queue->socket), F_SETFD, FD_CLOEXEC); /* a child would keep the queue bound */
+    return 0;
+  }
   queue->socket = NULL;
   xsk_umem__delete(queue->umem);
   queue->umem = NULL;

@@ -75,9 +75,12 @@ void mst__xdp_watch_close(struct mst__xdp_watch *watch) {
   watch->addrs = NULL;
 }
 
+/* Listen to nothing more and forget what is queued: nobody asks again, and the descriptor must stay quiet. */
 static void device_is_gone(struct mst__xdp_watch *watch) {
-  struct sockaddr_nl addr = {.nl_family = AF_NETLINK}; /* listen to nothing more: the descriptor stays quiet */
-  bind(watch->fd, (struct sockaddr *)&addr, sizeof addr);
+  struct sockaddr_nl nothing = {.nl_family = AF_NETLINK};
+  char ignored;
+  bind(watch->fd, (struct sockaddr *)&nothing, sizeof nothing);
+  while (recv(watch->fd, &ignored, sizeof ignored, MSG_TRUNC) >= 0 || errno == EINTR || errno == ENOBUFS) continue;
   watch->gone = true;
 }
 

@@ -280,4 +280,26 @@ RIG void rig_reset(struct mst_port *port, int fd) {
   } while (!(in.tcp.flags & MST__RST));
 }
 
+/* A megabyte between kernel sockets, `from` one namespace to this. */
+RIG void rig_kernel_tcp(int from, const char *addr, uint16_t number) {
+  static uint8_t data[1 << 20], back[1 << 20];
+  int listener = rig_socket(HERE, SOCK_STREAM, addr, number, true);
+  int client = rig_socket(from, SOCK_STREAM, addr, number, false);
+  assert_true(rig_ready(listener, POLLIN));
+  int server = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  assert_true(server >= 0);
+  for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i * 7 + (i >> 10));
+  for (size_t sent = 0, got = 0; got < sizeof data;) {
+    ssize_t n = sent < sizeof data ? send(client, data + sent, sizeof data - sent, 0) : 0;
+    if (n > 0) sent += (size_t)n;
+    assert_true(rig_ready(server, POLLIN));
+    n = recv(server, back + got, sizeof back - got, 0);
+    if (n > 0) got += (size_t)n;
+  }
+  assert_memory_equal(data, back, sizeof data);
+  close(client);
+  close(server);
+  close(listener);
+}
+
 #endif

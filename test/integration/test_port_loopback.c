@@ -147,6 +147,8 @@ static void a_wildcard_holds_and_the_rest_passes(void **state) {
   }
   struct mst_tuple tuple = rig_tuple(MST_UDP, "::", 4100);
   port->ops->tuple_remove(port, &tuple);
+  rig_kernel_tcp(HERE, "127.0.0.1", 4101);
+  rig_kernel_tcp(HERE, "::1", 4101);
 }
 
 static void no_sysctl_is_touched(void **state) {
@@ -158,6 +160,25 @@ static void no_sysctl_is_touched(void **state) {
   assert_int_equal(stats.tx_dropped, 0);
 }
 
+static int open_as_nobody(const char *spec) {
+  int status;
+  pid_t child = fork();
+  if (!child) {
+    struct mst_port *port;
+    struct mst_failure failure = {0};
+    if (setuid(65534)) _exit(1);
+    _exit(mst_port_open(spec, &port, &failure) == -MST_EPERM && strstr(failure.message, "CAP_NET_ADMIN") ? 0 : 1);
+  }
+  waitpid(child, &status, 0);
+  return status;
+}
+
+static void without_privilege_it_says_what_is_missing(void **state) {
+  (void)state;
+  assert_int_equal(open_as_nobody("xdp:lo"), 0);
+  assert_int_equal(open_as_nobody("tap:mst0,addr=10.6.0.2"), 0);
+}
+
 int main(void) {
   rig_begin();
   const struct CMUnitTest tests[] = {
@@ -165,6 +186,7 @@ int main(void) {
       cmocka_unit_test(the_kernel_accepts_a_connection_from_here),
       cmocka_unit_test(a_wildcard_holds_and_the_rest_passes),
       cmocka_unit_test(no_sysctl_is_touched),
+      cmocka_unit_test(without_privilege_it_says_what_is_missing),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }
