@@ -106,7 +106,7 @@ void mst__tcp_end_of_input(mst_stack *stack) {
     uint32_t lost;
     if (mst__recvq_detach(&conn->recvq, stack, &lost)) continue;
     mst__drop(stack, MST_DROP_NO_MEMORY);
-    if (!conn->fin_received && conn->last_ack_sent == conn->rcv_nxt - lost) {
+    if (!conn->fin_received && mst__seq_le(conn->last_ack_sent, conn->rcv_nxt - lost)) {
       conn->rcv_nxt -= lost; /* not yet acknowledged: the peer sends it again */
       continue;
     }

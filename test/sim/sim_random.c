@@ -220,7 +220,7 @@ static void random_link(struct world *w, struct sim_link *link) {
   if (one_in(w, 4)) link->corrupt = (uint32_t)below(w, 20000);
   if (one_in(w, 6)) {
     link->burst_start = (uint32_t)below(w, 2000);
-    link->burst_packets = (uint32_t)below(w, 6); /* less than the retries of a connection */
+    link->burst_packets = (uint32_t)below(w, 5); /* less than the retries of a connection */
   }
   if (one_in(w, 3)) {
     link->rate_bps = 1000000 * logarithmic(w, 10);
