@@ -2,7 +2,7 @@
 import { globSync } from './files.mjs';
 import { capture } from './exec.mjs';
 
-const timeoutMs = 300_000;
+const timeoutMs = 180_000;
 
 /**
  * Run every test/ts/**.test.ts that `wanted` accepts.

@@ -1,4 +1,4 @@
-// What a Node server on a user stack takes while nothing happens. There is no baseline: the aim is nothing.
+// What a stack, and a Node server on one, take while nothing happens. There is no baseline: the aim is nothing.
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -7,6 +7,7 @@ import { root } from '../../lib/exec.mjs';
 import { end, spawnTied } from '../../lib/namespace.mjs';
 import { readStatistics } from '../../lib/statistics.mjs';
 import { Lab, labObstacle } from '../lab.mjs';
+import { runProgram } from './programs.mjs';
 
 export const idle = {
   name: 'idle',
@@ -18,7 +19,9 @@ export const idle = {
 const port = 8080;
 const connections = 1000;
 
-async function run({ rounds, quick, record, progress }) {
+async function run(context) {
+  await runProgram('bench_idle_stack', context);
+  const { rounds, quick, record, progress } = context;
   for (let round = 0; round < rounds; round++) {
     const lab = await Lab.create();
     const scratch = mkdtempSync(path.join(os.tmpdir(), 'multistack-idle-'));
@@ -45,7 +48,7 @@ async function oneRound(lab, statisticsFile, seconds, record, progress) {
   );
   try {
     const cpuAtRest = await cpuShare(server.pid, seconds);
-    record({ case: 'at rest', metric: 'cpu_us_per_s', better: 'lower', ours: cpuAtRest });
+    record({ case: 'node at rest', metric: 'cpu_us_per_s', better: 'lower', ours: cpuAtRest });
 
     const before = await stackMemory(server, statisticsFile);
     const clients = spawnTied(
@@ -59,7 +62,7 @@ async function oneRound(lab, statisticsFile, seconds, record, progress) {
     const perConnection = ((await stackMemory(server, statisticsFile)) - before) / connections;
     const cpuWithConnections = await cpuShare(server.pid, seconds);
     await end(clients);
-    const name = `${connections} connections`;
+    const name = `node with ${connections} connections`;
     record({ case: name, metric: 'cpu_us_per_s', better: 'lower', ours: cpuWithConnections });
     record({ case: name, metric: 'bytes_per_connection', better: 'lower', ours: perConnection });
     progress(

@@ -17,23 +17,19 @@ export const programBenchmarks = [
 ];
 
 function cProgram(name, title) {
-  return {
-    name,
-    title,
-    async run({ rounds, quick, programs, record, progress }) {
-      const program = path.join(programs, 'test', `bench_${name.replaceAll('-', '_')}`);
-      for (let round = 0; round < rounds; round++) {
-        const { code, output } = await capture([program, ...(quick ? ['--quick'] : [])]);
-        if (code === skipped) throw new Failure(`benchmark ${name} cannot run here: ${output.trim()}`, 3);
-        if (code !== 0) throw new Failure(`${program} failed (exit ${code}): ${output.trim()}`);
-        for (const line of output.split('\n').filter((text) => text.startsWith('{'))) {
-          const measured = JSON.parse(line);
-          record(measured);
-          progress(
-            `  round ${round + 1}: ${measured.case} ${measured.metric} ${measured.ours} / ${measured.baseline ?? '-'}`,
-          );
-        }
-      }
-    },
-  };
+  return { name, title, run: (context) => runProgram(`bench_${name.replaceAll('-', '_')}`, context) };
+}
+
+export async function runProgram(name, { rounds, quick, programs, record, progress }) {
+  for (let round = 0; round < rounds; round++) {
+    const { code, output } = await capture([path.join(programs, 'test', name), ...(quick ? ['--quick'] : [])]);
+    if (code === skipped) throw new Failure(`${name} cannot run here: ${output.trim()}`, 3);
+    if (code !== 0) throw new Failure(`${name} failed (exit ${code}): ${output.trim()}`);
+    for (const line of output.split('\n').filter((text) => text.startsWith('{'))) {
+      const measured = JSON.parse(line);
+      record(measured);
+      const { case: of, metric, ours, baseline } = measured;
+      progress(`  round ${round + 1}: ${of} ${metric} ${ours}${baseline === undefined ? '' : ` / ${baseline}`}`);
+    }
+  }
 }
