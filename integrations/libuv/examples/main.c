@@ -75,30 +75,41 @@ static void watch_signals(uv_loop_t *loop) {
   }
 }
 
+static void serve(uv_loop_t *loop) {
+  watch_signals(loop);
+  printf("listening\n");
+  fflush(stdout);
+  uv_run(loop, UV_RUN_DEFAULT);
+}
+
 static int run_os(uv_loop_t *loop) {
   uv.loop = loop;
   int err = os_server_start(&uv, (const struct sockaddr *)&options.listen);
-  if (err) return err;
-  watch_signals(loop);
-  return uv_run(loop, UV_RUN_DEFAULT);
+  if (!err) serve(loop);
+  return err;
+}
+
+/* In which mode each device is carried, and why not in a better one. */
+static void print_port(struct mst_port *port, void *arg) {
+  struct mst_port_stats stats = {0};
+  (void)arg;
+  port->ops->get_stats(port, &stats);
+  fprintf(stderr, "%s: %s%s%s\n", port->name, stats.mode, *stats.reason ? ": " : "", stats.reason);
 }
 
 static int run_multistack(uv_loop_t *loop) {
   struct mst_host_options host = {.size = sizeof host, .ports = options.ports};
   struct mst_failure failure;
-  int err = mst_uv_init(loop, &uv, &host, &failure);
-  if (err) {
+  if (mst_uv_init(loop, &uv, &host, &failure)) {
     fprintf(stderr, "%s\n", failure.message);
     exit(1);
   }
-  err = server_start(&uv, (const struct sockaddr *)&options.listen);
-  if (!err) {
-    watch_signals(loop);
-    uv_run(loop, UV_RUN_DEFAULT);
-  } else {
+  mst_switch_each_port(mst_host_switch(mst_uv_host(&uv)), print_port, NULL);
+  int err = server_start(&uv, (const struct sockaddr *)&options.listen);
+  if (err)
     server_stop();
-    uv_run(loop, UV_RUN_DEFAULT);
-  }
+  else
+    serve(loop);
   /* What the closed connections still have to send goes out, and the devices are as they were. */
   mst_uv_detach(&uv, NULL);
   uv_run(loop, UV_RUN_DEFAULT);
