@@ -57,20 +57,28 @@ static void watch_sometimes(struct xdp_port *p) {
   mst__xdp_watch_poll(&p->watch);
 }
 
-static void quiet_retry(struct xdp_port *p) {
+/* When the kernel takes no more to transmit it does not say when it would again: look after a while. */
+static void arm_retry(struct xdp_port *p) {
+  static const struct itimerspec once = {.it_value.tv_nsec = RETRY_NS};
+  if (!p->retry_armed && !p->watch.gone) p->retry_armed = timerfd_settime(p->retry_timer, 0, &once, NULL) == 0;
+}
+
+static void retry_if_due(struct xdp_port *p) {
   static const struct itimerspec never;
   uint64_t expirations;
   if (!p->retry_armed) return;
-  if (p->watch.gone)
+  if (p->watch.gone) {
     p->retry_armed = timerfd_settime(p->retry_timer, 0, &never, NULL) != 0;
-  else if (read(p->retry_timer, &expirations, sizeof expirations) > 0)
+  } else if (read(p->retry_timer, &expirations, sizeof expirations) > 0) {
     p->retry_armed = false;
+    if (!mst__xdp_queue_flush(&p->queues[0])) arm_retry(p);
+  }
 }
 
 static int xdp_receive(struct mst_port *port, struct mst_port_rx *out, unsigned count) {
   struct xdp_port *p = self(port);
   watch_sometimes(p);
-  quiet_retry(p);
+  retry_if_due(p);
   if (p->watch.gone) return -MST_ENETDOWN;
   unsigned n = 0;
   for (uint32_t i = 0; i < p->queue_count && n < count; i++) {
@@ -117,12 +125,6 @@ static void loopback_flush(struct mst_port *port) {
   p->tx_dropped += mst__xdp_loopback_flush(p->loopback);
 }
 
-static void arm_retry(struct xdp_port *p) {
-  static const struct itimerspec once = {.it_value.tv_nsec = RETRY_NS};
-  if (p->retry_armed) return;
-  p->retry_armed = timerfd_settime(p->retry_timer, 0, &once, NULL) == 0;
-}
-
 static uint8_t *frame_tx_reserve(struct mst_port *port, uint32_t bytes) {
   struct xdp_port *p = self(port);
   if (bytes > FRAME_BYTES_MAX) return NULL;
@@ -148,7 +150,8 @@ static void frame_tx_commit(struct mst_port *port, uint32_t len, uint16_t gso_si
 }
 
 static void frame_flush(struct mst_port *port) {
-  mst__xdp_queue_flush(&self(port)->queues[0]);
+  struct xdp_port *p = self(port);
+  if (!mst__xdp_queue_flush(&p->queues[0])) arm_retry(p);
 }
 
 /* --- the rest ---------------------------------------------------------------------------------------------------- */

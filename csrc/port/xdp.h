@@ -110,7 +110,8 @@ void mst__xdp_queue_release(struct mst__xdp_queue *queue);
 
 uint8_t *mst__xdp_queue_reserve(struct mst__xdp_queue *queue);
 void mst__xdp_queue_commit(struct mst__xdp_queue *queue, uint32_t len);
-void mst__xdp_queue_flush(struct mst__xdp_queue *queue);
+/* False: the kernel would not take all now, and says nothing when it would; flush again some time later. */
+bool mst__xdp_queue_flush(struct mst__xdp_queue *queue);
 
 /* --- loopback ---------------------------------------------------------------------------------------------------- */
 

@@ -108,6 +108,14 @@ static void fill_all(struct mst__xdp_queue *queue) {
   xsk_ring_prod__submit(&queue->fill, queue->rx_frames);
 }
 
+/* Copy mode: let one sendto send the whole ring, and all of it be under way at once. */
+static void tune_transmit(const struct mst__xdp_queue *queue) {
+  uint32_t budget = queue->tx_frames;
+  int bytes = (int)(queue->tx_frames * FRAME_BYTES);
+  setsockopt(mst__xdp_queue_fd(queue), SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof budget);
+  setsockopt(mst__xdp_queue_fd(queue), SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);
+}
+
 int mst__xdp_queue_open(struct mst__xdp_queue *queue, const struct mst__xdp_device *device, uint32_t index,
                         bool transmit, bool native, char *reason) {
   memset(queue, 0, sizeof *queue);
@@ -125,10 +133,7 @@ int mst__xdp_queue_open(struct mst__xdp_queue *queue, const struct mst__xdp_devi
     mst__xdp_queue_close(queue);
     return error;
   }
-  if (transmit) {
-    uint32_t budget = queue->tx_frames;
-    setsockopt(mst__xdp_queue_fd(queue), SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof budget);
-  }
+  if (transmit) tune_transmit(queue);
   for (uint32_t i = 0; i < queue->tx_frames; i++)
     queue->tx_free[queue->tx_free_count++] = (uint64_t)(queue->rx_frames + i) * FRAME_BYTES;
   fill_all(queue);
@@ -238,19 +243,20 @@ void mst__xdp_queue_commit(struct mst__xdp_queue *queue, uint32_t len) {
   queue->tx_pending++;
 }
 
-static uint32_t sent_so_far(const struct mst__xdp_queue *queue) {
-  return __atomic_load_n(queue->tx.consumer, __ATOMIC_ACQUIRE);
+static bool all_taken(const struct mst__xdp_queue *queue) {
+  return __atomic_load_n(queue->tx.consumer, __ATOMIC_ACQUIRE) == queue->tx.cached_prod;
 }
 
 /* One sendto is enough on kernels that let the budget be set; older ones send 32 packets each time and say EAGAIN. */
-void mst__xdp_queue_flush(struct mst__xdp_queue *queue) {
+bool mst__xdp_queue_flush(struct mst__xdp_queue *queue) {
   xsk_ring_prod__submit(&queue->tx, queue->tx_pending);
   queue->tx_pending = 0;
-  if (sent_so_far(queue) == queue->tx.cached_prod || !xsk_ring_prod__needs_wakeup(&queue->tx)) return;
-  for (int kicks = 0; kicks < KICKS_MAX; kicks++) {
-    uint32_t before = sent_so_far(queue);
+  for (int kicks = 0; kicks < KICKS_MAX && !all_taken(queue); kicks++) {
+    if (!xsk_ring_prod__needs_wakeup(&queue->tx)) return true;
+    uint32_t before = __atomic_load_n(queue->tx.consumer, __ATOMIC_ACQUIRE);
     int error = sendto(mst__xdp_queue_fd(queue), NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 ? errno : 0;
     queue->tx_down = error == ENETDOWN || error == ENXIO;
-    if (error != EAGAIN || sent_so_far(queue) == before) return;
+    if (error != EAGAIN || __atomic_load_n(queue->tx.consumer, __ATOMIC_ACQUIRE) == before) break;
   }
+  return queue->zero_copy || queue->tx_down || all_taken(queue);
 }
