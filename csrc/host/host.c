@@ -33,6 +33,15 @@ static int wait_for_port(struct mst_host *host, struct mst_port *port) {
   return 0;
 }
 
+void mst__host_port_died(struct mst_host *host, struct mst_port *port) {
+  char line[160];
+  int fds[WAIT_FDS_MAX];
+  unsigned count = port->ops->wait_fds(port, fds, WAIT_FDS_MAX);
+  for (unsigned i = 0; i < count; i++) epoll_ctl(host->wait_fd, EPOLL_CTL_DEL, fds[i], NULL);
+  snprintf(line, sizeof line, "%s: the device is gone (ENETDOWN); start again with a device that is there", port->name);
+  host->log(host->log_ctx, MST_LOG_ERROR, line);
+}
+
 static int open_ports(struct mst_host *host, const char *const *specs, struct mst_failure *failure) {
   for (; specs && *specs; specs++) {
     struct mst_port *port;
@@ -160,11 +169,21 @@ static void append(struct mst_host *host, struct mst__host_stack *entry) {
   host->stack_count++;
 }
 
+/* Address space is free where it is not rationed (RLIMIT_AS, strict overcommit); there less must do. */
+static int make_channel(mst_channel **out) {
+  struct mst_channel_options options = {.size = sizeof options};
+  int error = mst_channel_create(&options, out);
+  for (options.arena_bytes = (size_t)1 << 30; error == -MST_ENOMEM && options.arena_bytes >= (size_t)64 << 20;
+       options.arena_bytes /= 4)
+    error = mst_channel_create(&options, out);
+  return error;
+}
+
 int mst_host_add_stack(mst_host *host, const struct mst_stack_options *options, mst_stack **out) {
   struct mst__host_stack *entry = calloc(1, sizeof *entry);
   if (!entry) return -MST_ENOMEM;
   entry->host = host;
-  int error = mst_channel_create(NULL, &entry->channel);
+  int error = make_channel(&entry->channel);
   if (error) goto no_channel;
   error = mst_switch_attach(host->sw, entry->channel, &entry->id);
   if (error) goto not_attached;

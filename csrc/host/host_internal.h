@@ -28,6 +28,9 @@ struct mst_host {
   void *log_ctx;
 };
 
+/* host.c: stop waiting for a port whose device is gone, and say so. */
+void mst__host_port_died(struct mst_host *host, struct mst_port *port);
+
 /* env.c: memory from the C library, randomness from the kernel, the host's log. */
 void *mst__host_alloc(void *ctx, size_t bytes);
 void mst__host_free(void *ctx, void *memory, size_t bytes);

@@ -4,6 +4,7 @@
  *
  * goes round while something moves, up to a budget; what is left then shows as a deadline of 0. */
 #include "host_internal.h"
+#include "switch/switch_internal.h"
 
 #define ROUNDS 16u
 #define INPUT_BATCH 64u
@@ -38,21 +39,35 @@ static size_t one_round(struct mst_host *host) {
   return moved + mst_switch_process_channels(host->sw, CHANNEL_BUDGET, now_ns);
 }
 
-static void look_at_os(struct mst_host *host) {
+/* Looked for when there is nothing else to do, since it costs a system call. */
+static void look_at_os(struct mst_host *host, bool idle) {
   uint64_t now_ns = mst__host_clock_ns();
-  if (!host->os || (host->work_left && now_ns - host->os_looked_ns < OS_LOOK_NS)) return;
+  if (!idle && now_ns - host->os_looked_ns < OS_LOOK_NS) return;
   host->os_looked_ns = now_ns;
   mst__os_linux_events(host->os, host->sw);
 }
 
+/* A device that is gone: its descriptors would be readable for ever. */
+static void look_for_dead_ports(struct mst_host *host) {
+  for (unsigned i = 0; i < host->sw->port_count; i++) {
+    struct mst__switch_port *port = &host->sw->ports[i];
+    if (!port->down || port->down_told) continue;
+    port->down_told = true;
+    mst__host_port_died(host, port->port);
+  }
+}
+
 size_t mst_host_process(mst_host *host) {
   size_t total = 0;
-  look_at_os(host);
   for (unsigned round = 0; round < ROUNDS; round++) {
     size_t moved = one_round(host);
     total += moved;
     host->work_left = moved != 0;
     if (!moved) break;
+  }
+  if (host->os) {
+    look_at_os(host, total == 0);
+    look_for_dead_ports(host);
   }
   return total;
 }

@@ -50,8 +50,14 @@ static void refuse(struct mst_switch *sw, struct mst__switch_port *port, const s
   if (ip->header_bytes != plain || port->port->caps & MST_PORT_ETHERNET) return;
   if (mst__port_of_address(sw, &ip->destination) != port) return;
   uint8_t answer[MST__REFUSAL_BYTES];
-  uint32_t bytes =
-      mst__refusal(rx->data, plain, plain + transport_bytes, ip->protocol, plain + ip->payload_bytes, answer);
+  const struct mst__refused refused = {
+      .header = rx->data,
+      .l3_bytes = plain,
+      .header_bytes = plain + transport_bytes,
+      .len = plain + ip->payload_bytes,
+      .protocol = ip->protocol,
+  };
+  uint32_t bytes = mst__refusal(&refused, MST_DROP_NOT_HELD, 0, answer);
   uint8_t *room = bytes ? port->port->ops->tx_reserve(port->port, bytes) : NULL;
   if (!room) return;
   memcpy(room, answer, bytes);

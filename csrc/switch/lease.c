@@ -340,5 +340,6 @@ void mst__lease_release_all(struct mst_switch *sw, struct mst__switch_channel *c
 
 bool mst_switch_holds(const mst_switch *sw, enum mst_protocol protocol, const struct mst_endpoint *local) {
   struct mst__tuple_key key = mst__tuple_key(&local->addr, local->port, (uint8_t)protocol);
-  return mst__tuple_find(&sw->tuples, &key) || mst__tuple_find_any(&sw->tuples, key.ip6, key.word);
+  /* Asking for a route may remember it, which changes nothing that a caller can see. */
+  return mst__holder_find((struct mst_switch *)sw, &key, &local->addr) != 0;
 }

@@ -30,37 +30,52 @@ static enum mst_neighbour_state resolve(struct mst_switch *sw, const struct mst_
   return state;
 }
 
-/* Nobody holds it and nobody else can have it: say so at once, rather than let the sender time out. */
-static enum mst_drop refuse(struct mst_switch *sw, struct mst__switch_channel *from,
-                            const struct mst__outgoing *packet) {
-  uint8_t answer[MST__REFUSAL_BYTES];
-  uint32_t bytes = mst__refusal(packet->taken.bytes, packet->l3_bytes, packet->header_bytes, packet->protocol,
-                                packet->taken.len, answer);
-  if (bytes) mst__deliver_bytes(sw, from, answer, bytes, 0, MST_CSUM_VALID);
-  return MST_DROP_NOT_HELD;
-}
-
-int mst__leave(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__outgoing *packet) {
-  struct mst_addr source = mst__outgoing_source(packet), destination = mst__outgoing_destination(packet);
-  struct mst__switch_port *port;
-  struct mst__route *route;
-  enum mst_drop drop = mst__port_for(sw, &source, &destination, &port, &route);
-  if (drop == MST_DROP_NOT_HELD || mst__port_of_address(sw, &destination)) return (int)refuse(sw, from, packet);
-  if (drop) return (int)drop;
-  if (sw->os && !(port->port->caps & MST_PORT_OS_LOOPBACK)) {
-    if (mst_addr_is_loopback(&source)) return MST_DROP_SOURCE_ADDRESS;
-    if (mst_addr_is_loopback(&destination)) return MST_DROP_DESTINATION_ADDRESS;
-  }
-  struct mst__departing departing;
-  depart(from, packet, &departing);
+static int send(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__switch_port *port,
+                struct mst__route *route, const struct mst__departing *packet) {
   const uint8_t *mac = NULL;
   if (port->port->caps & MST_PORT_ETHERNET) {
     if (!route) return MST_DROP_NO_ROUTE;
     enum mst_neighbour_state state = resolve(sw, port, route);
     if (state == MST_NEIGHBOUR_FAILED) return MST_DROP_NEIGHBOUR;
     if (state == MST_NEIGHBOUR_PENDING)
-      return (int)mst__neighbour_wait(sw, from, port->port->ifindex, &route->hop.gateway, &departing);
+      return (int)mst__neighbour_wait(sw, from, port->port->ifindex, &route->hop.gateway, packet);
     mac = route->mac;
   }
-  return mst__transmit(port, mac, &departing, &from->resume_bytes);
+  return mst__transmit(port, mac, packet, &from->resume_bytes);
+}
+
+/* Addresses that mean this host to everybody leave it by no wire. */
+static enum mst_drop check_loopback(const struct mst_switch *sw, const struct mst_port *port,
+                                    const struct mst_addr *source, const struct mst_addr *destination) {
+  if (!sw->os || port->caps & MST_PORT_OS_LOOPBACK) return MST_DROP_NONE;
+  if (mst_addr_is_loopback(source)) return MST_DROP_SOURCE_ADDRESS;
+  return mst_addr_is_loopback(destination) ? MST_DROP_DESTINATION_ADDRESS : MST_DROP_NONE;
+}
+
+int mst__leave(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__outgoing *packet) {
+  struct mst_addr source = mst__outgoing_source(packet), destination = mst__outgoing_destination(packet);
+  struct mst__switch_port *port = NULL;
+  struct mst__route *route = NULL;
+  int result = mst__port_of_address(sw, &destination) ? MST_DROP_NOT_HELD
+                                                      : (int)mst__port_for(sw, &source, &destination, &port, &route);
+  if (!result) result = (int)check_loopback(sw, port->port, &source, &destination);
+  if (!result) {
+    struct mst__departing departing;
+    depart(from, packet, &departing);
+    result = send(sw, from, port, route, &departing);
+  }
+  /* Of a neighbour that is still being asked for nothing is known yet. */
+  bool asking =
+      result == MST_DROP_NEIGHBOUR && mst__neighbour_is_waited_for(sw, port->port->ifindex, &route->hop.gateway);
+  if (result > MST_DROP_NONE && !asking) {
+    const struct mst__refused refused = {
+        .header = packet->taken.bytes,
+        .l3_bytes = packet->l3_bytes,
+        .header_bytes = packet->header_bytes,
+        .len = packet->taken.len,
+        .protocol = packet->protocol,
+    };
+    mst__explain(sw, from, &refused, (enum mst_drop)result, port ? port->port->mtu : 0);
+  }
+  return result;
 }

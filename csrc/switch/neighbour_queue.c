@@ -75,10 +75,19 @@ enum mst_drop mst__neighbour_wait(struct mst_switch *sw, struct mst__switch_chan
   return MST_DROP_NONE;
 }
 
-static void drop_packet(struct mst_switch *sw, struct waiting_packet *packet, enum mst_drop reason) {
-  if (reason) {
-    bool there = packet->channel < sw->channel_room;
-    mst__count_drop(sw, there ? sw->channels[packet->channel] : NULL, reason);
+/* Done with a packet; unless it was sent, its sender is told. */
+static void finish(struct mst_switch *sw, struct waiting_packet *packet, enum mst_drop reason, uint32_t mtu) {
+  struct mst__switch_channel *from = packet->channel < sw->channel_room ? sw->channels[packet->channel] : NULL;
+  if (reason) mst__count_drop(sw, from, reason);
+  if (reason && from) {
+    const struct mst__refused refused = {
+        .header = packet->bytes,
+        .l3_bytes = packet->l3_bytes,
+        .header_bytes = packet->header_bytes,
+        .len = packet->header_bytes + packet->payload_bytes,
+        .protocol = packet->protocol,
+    };
+    mst__explain(sw, from, &refused, reason, mtu);
   }
   mst__switch_free(sw, packet, packet->room_bytes);
 }
@@ -87,7 +96,7 @@ static void drop_packet(struct mst_switch *sw, struct waiting_packet *packet, en
 static void forget(struct mst_switch *sw, struct waiting_neighbour *neighbour, enum mst_drop reason) {
   struct mst__list *node;
   while ((node = mst__list_pop_front(&neighbour->packets)))
-    drop_packet(sw, MST__CONTAINER(node, struct waiting_packet, node), reason);
+    finish(sw, MST__CONTAINER(node, struct waiting_packet, node), reason, 0);
   mst__list_remove(&neighbour->node);
   mst__switch_free(sw, neighbour, sizeof *neighbour);
   sw->waiting_count--;
@@ -115,7 +124,7 @@ static void send_all(struct mst_switch *sw, struct waiting_neighbour *neighbour,
   while ((node = mst__list_pop_front(&neighbour->packets))) {
     struct waiting_packet *packet = MST__CONTAINER(node, struct waiting_packet, node);
     int result = send_packet(port, mac, packet);
-    drop_packet(sw, packet, result == MST__BLOCKED ? MST_DROP_TX_FULL : (enum mst_drop)result);
+    finish(sw, packet, result == MST__BLOCKED ? MST_DROP_TX_FULL : (enum mst_drop)result, port->port->mtu);
   }
 }
 
@@ -133,6 +142,7 @@ void mst__neighbour_retry(struct mst_switch *sw) {
     }
     forget(sw, neighbour, MST_DROP_NEIGHBOUR);
   }
+  mst__deliver_publish(sw);
 }
 
 void mst__neighbour_expire(struct mst_switch *sw) {
@@ -141,6 +151,7 @@ void mst__neighbour_expire(struct mst_switch *sw) {
     struct waiting_neighbour *neighbour = MST__CONTAINER(node, struct waiting_neighbour, node);
     if (sw->now_ns - neighbour->since_ns > PATIENCE_NS) forget(sw, neighbour, MST_DROP_NEIGHBOUR);
   }
+  mst__deliver_publish(sw);
 }
 
 void mst__neighbour_free(struct mst_switch *sw) {

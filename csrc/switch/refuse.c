@@ -46,15 +46,26 @@ static uint32_t reset(const struct mst_addr *source, const struct mst_addr *dest
   return l3 + MST__TCP_HEADER_BYTES;
 }
 
-static uint32_t port_unreachable(const struct mst_addr *source, const struct mst_addr *destination,
-                                 const uint8_t *packet, uint32_t quote_bytes, uint8_t *out) {
+/* An ICMP error's type and code, by version (RFC 792, RFC 1191, RFC 4443 3). */
+struct icmp_kind {
+  uint8_t type4, code4, type6, code6;
+};
+static const struct icmp_kind net_unreachable = {3, 0, 1, 0};
+static const struct icmp_kind host_unreachable = {3, 1, 1, 3};
+static const struct icmp_kind port_unreachable = {3, 3, 1, 4};
+static const struct icmp_kind too_big = {3, 4, 2, 0};
+
+static uint32_t icmp_error(const struct mst_addr *source, const struct mst_addr *destination,
+                           const struct icmp_kind *kind, uint32_t mtu, const uint8_t *packet, uint32_t quote_bytes,
+                           uint8_t *out) {
   bool ip4 = mst_addr_is_ip4(source);
   uint32_t bytes = 8 + quote_bytes;
   uint32_t l3 = build_ip(out, destination, source, ip4 ? MST_ICMP : MST_ICMP6, bytes);
   uint8_t *icmp = out + l3;
-  memset(icmp, 0, 8);
-  icmp[0] = ip4 ? 3 : 1; /* destination unreachable: */
-  icmp[1] = ip4 ? 3 : 4; /* port unreachable (RFC 792, RFC 4443 3.1) */
+  icmp[0] = ip4 ? kind->type4 : kind->type6;
+  icmp[1] = ip4 ? kind->code4 : kind->code6;
+  memset(icmp + 2, 0, 2);
+  mst__put32(icmp + 4, mtu); /* IPv4 has it in the lower half of the word */
   memcpy(icmp + 8, packet, quote_bytes);
   uint64_t sum = ip4 ? 0 : mst__csum_pseudo(destination, source, MST_ICMP6, bytes);
   uint16_t checksum = (uint16_t)~mst__csum_fold(mst__csum_add(sum, icmp, bytes));
@@ -62,11 +73,32 @@ static uint32_t port_unreachable(const struct mst_addr *source, const struct mst
   return l3 + bytes;
 }
 
-uint32_t mst__refusal(const uint8_t *header, uint32_t l3_bytes, uint32_t header_bytes, uint8_t protocol, uint32_t len,
-                      uint8_t *out) {
+uint32_t mst__refusal(const struct mst__refused *packet, enum mst_drop reason, uint32_t mtu, uint8_t *out) {
   struct mst_addr source, destination;
-  addresses_of(header, l3_bytes, &source, &destination);
-  if (protocol == MST_TCP)
-    return reset(&source, &destination, header + l3_bytes, header_bytes - l3_bytes, len - l3_bytes, out);
-  return port_unreachable(&source, &destination, header, header_bytes < QUOTE_MAX ? header_bytes : QUOTE_MAX, out);
+  const struct icmp_kind *kind;
+  addresses_of(packet->header, packet->l3_bytes, &source, &destination);
+  switch (reason) {
+  case MST_DROP_NOT_HELD:
+    if (packet->protocol == MST_TCP)
+      return reset(&source, &destination, packet->header + packet->l3_bytes, packet->header_bytes - packet->l3_bytes,
+                   packet->len - packet->l3_bytes, out);
+    kind = &port_unreachable;
+    break;
+  case MST_DROP_NO_ROUTE:
+  case MST_DROP_NO_PORT:
+  case MST_DROP_PORT_DOWN: kind = &net_unreachable; break;
+  case MST_DROP_NEIGHBOUR: kind = &host_unreachable; break;
+  case MST_DROP_TOO_BIG: kind = &too_big; break;
+  default: return 0;
+  }
+  uint32_t quote_bytes = packet->header_bytes < QUOTE_MAX ? packet->header_bytes : QUOTE_MAX;
+  return icmp_error(&source, &destination, kind, reason == MST_DROP_TOO_BIG ? mtu : 0, packet->header, quote_bytes,
+                    out);
+}
+
+void mst__explain(struct mst_switch *sw, struct mst__switch_channel *from, const struct mst__refused *packet,
+                  enum mst_drop reason, uint32_t mtu) {
+  uint8_t answer[MST__REFUSAL_BYTES];
+  uint32_t bytes = mst__refusal(packet, reason, mtu, answer);
+  if (bytes) mst__deliver_bytes(sw, from, answer, bytes, 0, MST_CSUM_VALID);
 }

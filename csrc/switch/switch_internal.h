@@ -44,8 +44,9 @@ struct mst__switch_channel {
 
 struct mst__switch_port {
   struct mst_port *port;
-  bool used; /* has packets that are not flushed */
-  bool down;
+  bool used;      /* has packets that are not flushed */
+  bool down;      /* the device is gone, for good */
+  bool down_told; /* the host has been told */
 };
 
 /* A tuple that somebody holds. */
@@ -180,12 +181,20 @@ int mst__transmit(struct mst__switch_port *port, const uint8_t mac[6], const str
                   uint32_t *resume_bytes);
 void mst__gather(uint8_t *to, const struct mst_iov *iov, uint32_t offset, uint32_t bytes);
 
-/* refuse.c: what a host answers to a packet to a tuple that nobody holds: a reset (RFC 9293 3.10.7.1), or for UDP an
- * ICMP port unreachable (RFC 1122 3.2.2.1). `header` are the headers of the refused packet, `len` its whole length.
- * Writes at most MST__REFUSAL_BYTES with checksums complete; 0: it gets no answer. */
+/* refuse.c: what a host or router answers to a packet that it drops for `reason`: a reset to a TCP segment that nobody
+ * holds the destination of (RFC 9293 3.10.7.1), else an ICMP error (RFC 792, RFC 4443). Writes at most
+ * MST__REFUSAL_BYTES, checksums complete; 0: there is no answer. */
 #define MST__REFUSAL_BYTES 320u
-uint32_t mst__refusal(const uint8_t *header, uint32_t l3_bytes, uint32_t header_bytes, uint8_t protocol, uint32_t len,
-                      uint8_t *out);
+struct mst__refused {
+  const uint8_t *header; /* IP without options or extension headers, and the transport's */
+  uint32_t l3_bytes, header_bytes;
+  uint32_t len; /* of the whole packet */
+  uint8_t protocol;
+};
+uint32_t mst__refusal(const struct mst__refused *packet, enum mst_drop reason, uint32_t mtu, uint8_t *out);
+/* Answer so to the channel that sent it, which would wait in vain otherwise. */
+void mst__explain(struct mst_switch *sw, struct mst__switch_channel *from, const struct mst__refused *packet,
+                  enum mst_drop reason, uint32_t mtu);
 
 /* neighbour_queue.c: packets that wait until their next hop is known. */
 enum mst_drop mst__neighbour_wait(struct mst_switch *sw, struct mst__switch_channel *from, unsigned ifindex,

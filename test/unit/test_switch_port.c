@@ -239,6 +239,49 @@ static void waiting_ends_with_failure_or_time(void **state) {
   rig_close(&rig);
 }
 
+/* What the switch itself finds out about the way, it tells the sender as a router would. */
+static void expect_icmp(struct rig *rig, const uint8_t *about, uint8_t type, uint8_t code) {
+  struct mst_packet meta;
+  uint8_t icmp[400];
+  assert_int_equal(rig_received(rig, 0, icmp, &meta), 1);
+  assert_true(sim_packet_checksums_ok(icmp, meta.len));
+  assert_int_equal(icmp[9], MST_ICMP);
+  assert_int_equal(icmp[20], type);
+  assert_int_equal(icmp[21], code);
+  assert_memory_equal(icmp + 28, about, 28);
+}
+
+static void senders_hear_what_is_wrong(void **state) {
+  (void)state;
+  struct rig rig;
+  uint8_t packet[2000];
+  open_host(&rig, MST_PORT_ETHERNET, 1500);
+  rig.os.neighbour = MST_NEIGHBOUR_FAILED;
+  rig_expect_drop(&rig, packet, outward(packet), MST_DROP_NEIGHBOUR);
+  expect_icmp(&rig, packet, 3, 1);
+  rig.os.neighbour = MST_NEIGHBOUR_PENDING;
+  for (int i = 0; i < 17; i++) rig_send(&rig, 0, packet, outward(packet), 0);
+  rig_process(&rig);
+  assert_int_equal(rig_drops(&rig, MST_DROP_NEIGHBOUR), 2);
+  assert_int_equal(rig_received(&rig, 0, buffer, NULL), 0); /* nothing is known yet */
+  rig.os.neighbour = MST_NEIGHBOUR_FAILED;
+  mst_switch_neighbours_changed(rig.sw);
+  assert_int_equal(rig_received(&rig, 0, buffer, NULL), 16);
+  rig.os.neighbour = MST_NEIGHBOUR_KNOWN;
+  rig.port->mtu = 100;
+  size_t bytes = rig_udp(packet, "10.0.0.1", 1000, "10.0.0.7", 7, 140);
+  rig_expect_drop(&rig, packet, bytes, MST_DROP_TOO_BIG);
+  rig_expect_drop(&rig, packet, bytes, MST_DROP_TOO_BIG);
+  assert_int_equal(rig_received(&rig, 0, buffer, NULL), 2);
+  assert_memory_equal(buffer + 20, "\3\4", 2);
+  assert_int_equal(sim_get16(buffer + 26), 100);
+  rig.os.ifindex = 0;
+  mst_switch_routes_changed(rig.sw);
+  rig_expect_drop(&rig, packet, outward(packet), MST_DROP_NO_ROUTE);
+  expect_icmp(&rig, packet, 3, 0);
+  rig_close(&rig);
+}
+
 /* --- what a port cannot do itself --- */
 
 static void send_large(struct rig *rig, bool ip4, uint8_t *payload, uint32_t bytes, uint16_t gso_size) {
@@ -528,6 +571,7 @@ int main(void) {
       cmocka_unit_test(frames_are_addressed_to_the_neighbour),
       cmocka_unit_test(packets_wait_for_the_neighbour),
       cmocka_unit_test(waiting_ends_with_failure_or_time),
+      cmocka_unit_test(senders_hear_what_is_wrong),
       cmocka_unit_test(segments_ip4),
       cmocka_unit_test(segments_ip6),
       cmocka_unit_test(completes_checksums),
