@@ -9,6 +9,7 @@ namespace {
 
 constexpr int kReadsPerEvent = 32; // as libuv: a busy connection does not starve the others
 constexpr int kAcceptsPerEvent = 256;
+constexpr int kRounds = 4;
 constexpr uint64_t kNsPerMs = 1'000'000;
 constexpr uint64_t kDrainNs = 1000 * kNsPerMs;
 
@@ -130,7 +131,7 @@ void Host::Drain() {
 void Host::Queue(Slot &slot) {
   if (slot.queued) return;
   slot.queued = true;
-  ready_.push_back(slot.id);
+  (slot.kind == Kind::kListener ? ready_listeners_ : ready_).push_back(slot.id);
 }
 
 void Host::OnConnEvent(mst_conn * /*conn*/, unsigned events, void *user) {
@@ -148,22 +149,34 @@ uint64_t Host::Prepare() {
   Dispatch();
   if (host_ == nullptr) return UINT64_MAX;
   mst_host_flush(host_);
-  if (!ready_.empty()) return 0;
+  if (!ready_.empty() || !ready_listeners_.empty()) return 0;
   const uint64_t deadline_ns = mst_host_deadline(host_);
   if (deadline_ns == UINT64_MAX) return UINT64_MAX;
   const uint64_t now_ns = mst_host_now(host_);
   return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
 }
 
+/** A handshake between two sockets of this process takes some rounds; the program sees it done at both ends at once, as
+ * with the OS's loopback. */
 void Host::Process() {
-  mst_host_process(host_);
+  for (int round = 0; round < kRounds; round++) {
+    mst_host_process(host_);
+    if (mst_host_deadline(host_) > mst_host_now(host_)) break;
+  }
   Dispatch();
 }
 
 void Host::Dispatch() {
-  if (ready_.empty() || dispatching_) return;
+  if (dispatching_) return;
   dispatching_ = true;
-  delivering_.swap(ready_);
+  DeliverAll(ready_listeners_);
+  if (host_ != nullptr) DeliverAll(ready_);
+  dispatching_ = false;
+}
+
+void Host::DeliverAll(std::vector<int32_t> &ready) {
+  if (ready.empty()) return;
+  delivering_.swap(ready);
   for (size_t i = 0; i < delivering_.size() && host_ != nullptr; i++) {
     Slot *slot = slots_.Find(delivering_[i]);
     if (slot == nullptr) continue;
@@ -175,7 +188,6 @@ void Host::Dispatch() {
     }
   }
   delivering_.clear();
-  dispatching_ = false;
 }
 
 void Host::DeliverConn(Slot &slot) {

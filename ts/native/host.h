@@ -61,6 +61,7 @@ private:
 
   void OpenStack(const HostOptions &options);
   void Dispatch();
+  void DeliverAll(std::vector<int32_t> &ready);
   void DeliverConn(Slot &slot);
   void DeliverReads(int32_t id);
   void DeliverConnections(int32_t id);
@@ -76,6 +77,7 @@ private:
   bool alone_ = false;
   bool dispatching_ = false;
   Slots slots_;
+  std::vector<int32_t> ready_listeners_; // delivered first: who connects finds its peer accepted
   std::vector<int32_t> ready_;
   std::vector<int32_t> delivering_;
   Napi::Reference<Napi::Uint8Array> slab_;

@@ -2,15 +2,15 @@
 
 /** "1.2.3.4", "::1" or "fe80::1%eth0" as 16 bytes, or null. */
 export function parseAddress(text: string): Uint8Array | null {
-  const bare = text.split('%', 1)[0] ?? '';
+  const bare = text.split('%', 1)[0];
   if (!bare.includes(':')) {
     const four = parseFour(bare);
     return four && Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...four);
   }
   const halves = bare.split('::');
   if (halves.length > 2) return null;
-  const head = parseGroups(halves[0] ?? '');
-  const tail = halves.length === 2 ? parseGroups(halves[1] ?? '') : [];
+  const head = parseGroups(halves[0]);
+  const tail = halves.length === 2 ? parseGroups(halves[1]) : [];
   if (!head || !tail) return null;
   const missing = 16 - head.length - tail.length;
   if (halves.length === 2 ? missing < 2 : missing !== 0) return null;
@@ -51,7 +51,7 @@ export interface Subnet {
 
 /** "10.0.0.0/8", "fd00::/8" or an address, or null. */
 export function parseSubnet(text: string): Subnet | null {
-  const [address = '', length, more] = text.split('/');
+  const [address, length, more] = text.split('/') as [string, string?, string?];
   const bytes = parseAddress(address);
   if (!bytes || more !== undefined) return null;
   const base = address.includes(':') ? 0 : 96;
@@ -64,7 +64,7 @@ export function contains(subnet: Subnet, address: Uint8Array): boolean {
   for (let bit = 0; bit < subnet.prefix; bit += 8) {
     const mask = subnet.prefix - bit >= 8 ? 0xff : 0xff & (0xff << (8 - (subnet.prefix - bit)));
     const index = bit >> 3;
-    if ((((subnet.bytes[index] ?? 0) ^ (address[index] ?? 0)) & mask) !== 0) return false;
+    if (((subnet.bytes[index] ^ address[index]) & mask) !== 0) return false;
   }
   return true;
 }

@@ -132,8 +132,8 @@ export class Writer {
       this.fail(error);
       return;
     }
-    let first = this.#waiting[0];
-    while (first) {
+    while (this.#waiting.length > 0) {
+      const [first] = this.#waiting;
       const taken = native().writeBuffer(id, first.bytes);
       if (taken < 0) {
         this.fail(taken);
@@ -146,7 +146,6 @@ export class Writer {
       }
       this.#waiting.shift();
       first.done?.(0);
-      first = this.#waiting[0];
     }
     this.#end(0);
   }
@@ -167,9 +166,10 @@ export class Writer {
     afterwards?.(status);
   }
 
-  /** Call `then` when all that waits is written or has failed. */
+  /** Call `then` when all that waits is written or has failed: now when nothing waits. */
   afterAll(then: Done): void {
-    this.#afterwards = then;
+    if (this.#waiting.length === 0) then(0);
+    else this.#afterwards = then;
   }
 
   cancel(): void {

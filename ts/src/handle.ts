@@ -150,7 +150,7 @@ export class TCP extends JSStreamBase implements Receiver {
     const { address, port } = (this.#local ??= { address: '0.0.0.0', port: 0, flags: 0 });
     const route = currentPolicy().decide('listen', address, port);
     if (route === 'os') return route;
-    const error = openHost(route === 'auto' ? undefined : owner);
+    const error = openHost(route === 'auto' ? undefined : owner, 'listen');
     if (error === 0) return 'user';
     return route === 'auto' ? 'os' : error;
   }
@@ -222,7 +222,7 @@ export class TCP extends JSStreamBase implements Receiver {
     const route = currentPolicy().decide('connect', address, port);
     if (route === 'auto') return openedHost()?.holds(address, port) ? 'user' : 'os';
     if (route === 'os') return route;
-    const error = openHost(owner);
+    const error = openHost(owner, 'connect');
     return error === 0 ? route : error;
   }
 
@@ -362,32 +362,31 @@ export class TCP extends JSStreamBase implements Receiver {
     });
   }
 
-  /** 1: done at once. */
   shutdown(request: Request): number {
-    if (this.#writer.waitingBytes === 0) return native().shutdown(this.#id) || 1;
     const context = new AsyncResource('SHUTDOWNWRAP');
-    this.#shutdownAfterWrites((status) => {
+    return this.#shutdown((status) => {
       context.runInAsyncScope(() => request.oncomplete?.(status));
     });
-    return 0;
   }
 
   /** From C++. */
   onshutdown(request: Request): number {
-    const done: Done = (status) => {
+    return this.#shutdown((status) => {
       this.finishShutdown(request, status);
-    };
-    if (this.#writer.waitingBytes === 0) process.nextTick(done, native().shutdown(this.#id));
-    else this.#shutdownAfterWrites(done);
-    return 0;
+    });
   }
 
-  #shutdownAfterWrites(done: Done): void {
+  /** After what waits to be written. `done` comes a turn of the loop later, as from libuv: programs see the order. */
+  #shutdown(done: Done): number {
     this.#liveness.begin(Doing.shuttingDown);
-    this.#writer.afterAll((status) => {
-      this.#liveness.end(Doing.shuttingDown);
-      done(status < 0 ? status : native().shutdown(this.#id));
+    this.#writer.afterAll((failed) => {
+      const status = failed < 0 ? failed : native().shutdown(this.#id);
+      setImmediate(() => {
+        this.#liveness.end(Doing.shuttingDown);
+        done(status);
+      });
     });
+    return 0;
   }
 
   get writeQueueSize(): number {
@@ -466,23 +465,22 @@ if (!streamWrap) {
 }
 
 /** Open the host; what fails is told in full by the error that `owner` will emit for the returned number. */
-function openHost(owner: Owner | undefined): number {
+function openHost(owner: Owner | undefined, syscall: string): number {
   try {
     host();
     return 0;
   } catch (error) {
     if (!isCoded(error)) throw error;
-    if (owner) explain(owner, error.message);
+    if (owner) explain(owner, syscall, error.message);
     return error.errno ?? EINVAL;
   }
 }
 
-function explain(owner: Owner, message: string): void {
+function explain(owner: Owner, syscall: string, message: string): void {
   owner.emit = (event, ...values) => {
     Reflect.deleteProperty(owner, 'emit');
     const [error] = values;
-    if (event === 'error' && isCoded(error))
-      error.message = `${String(error['syscall' as keyof Error] ?? '')} ${error.code}: ${message}`.trim();
+    if (event === 'error' && isCoded(error)) error.message = `${syscall} ${error.code}: ${message}`;
     return owner.emit(event, ...values);
   };
 }

@@ -3,7 +3,7 @@
 // few methods that make a handle are patched.
 import type * as net from 'node:net';
 import { TCP } from './handle.js';
-import { OsTcp, require, tcpWrap } from './internals.js';
+import { require, tcpWrap } from './internals.js';
 import { guardCluster, guardMessages } from './ipc.js';
 import { patchServer, patchSocket, patchTls } from './patch.js';
 

@@ -69,12 +69,16 @@ interface StreamWrap {
   streamBaseState: Int32Array;
 }
 
-type Binding = (name: string) => unknown;
+interface Bindings {
+  tcp_wrap: TcpWrap;
+  stream_wrap: StreamWrap;
+  js_stream: { JSStream: new () => JSStream };
+}
 
 /** One of Node's bindings, or null where the permission model denies them. */
-function binding<T>(name: string): T | null {
+function binding<Name extends keyof Bindings>(name: Name): Bindings[Name] | null {
   try {
-    return (process as unknown as { binding: Binding }).binding(name) as T;
+    return (process as unknown as { binding: (name: Name) => Bindings[Name] }).binding(name);
   } catch {
     return null;
   }
@@ -112,10 +116,10 @@ function tcpOfSocket(): new (type: number) => OsHandle {
 const netWasLoaded = (process as unknown as { moduleLoadList: string[] }).moduleLoadList.includes('NativeModule net');
 
 /** The live binding in which net, when it loads, finds its handle class; null when it is too late or denied. */
-export const tcpWrap = netWasLoaded ? null : binding<TcpWrap>('tcp_wrap');
-export const streamWrap = binding<StreamWrap>('stream_wrap');
-export const OsTcp = binding<TcpWrap>('tcp_wrap')?.TCP ?? tcpOfSocket();
-export const JSStreamBase = binding<{ JSStream: new () => JSStream }>('js_stream')?.JSStream ?? jsStreamOfTls();
+export const tcpWrap = netWasLoaded ? null : binding('tcp_wrap');
+export const streamWrap = binding('stream_wrap');
+export const OsTcp = binding('tcp_wrap')?.TCP ?? tcpOfSocket();
+export const JSStreamBase = binding('js_stream')?.JSStream ?? jsStreamOfTls();
 
 export const tcpType = { socket: 0, server: 1 } as const;
 

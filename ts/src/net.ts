@@ -22,15 +22,14 @@ export function createServer(options?: net.ServerOpts | ConnectionListener, list
 }
 
 /** As net.connect. */
-export function connect(options: net.TcpNetConnectOpts, listener?: () => void): Socket;
+export function connect(options: net.TcpNetConnectOpts | number, listener?: () => void): Socket;
 export function connect(port: number, host?: string, listener?: () => void): Socket;
-export function connect(port: number, listener?: () => void): Socket;
 export function connect(...values: unknown[]): Socket {
   const [first] = values;
   const options = typeof first === 'object' && first !== null ? (first as net.TcpNetConnectOpts) : undefined;
   const socket = new Socket(options);
   if (options?.timeout !== undefined) socket.setTimeout(options.timeout);
-  return Reflect.apply(socket.connect, socket, values) as Socket;
+  return socket.connect(...(values as [net.TcpNetConnectOpts]));
 }
 
 /** As net.createConnection. */

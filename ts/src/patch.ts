@@ -8,7 +8,7 @@ import { chosen } from './os-stack.js';
 type Method = (this: object, ...values: unknown[]) => unknown;
 
 /** A prototype as a bag of methods, some of which net does not document. */
-type Methods = Record<string | symbol, Method>;
+type Methods = Partial<Record<string | symbol, Method>>;
 
 interface ConnectOptions {
   path?: string;
@@ -49,8 +49,8 @@ export function patchSocket(prototype: object): void {
 /** net's own normal form of connect's arguments. */
 function normalize(values: unknown[]): [ConnectOptions, unknown] {
   if (Array.isArray(values[0])) return values[0] as [ConnectOptions, unknown];
-  const { _normalizeArgs } = require('node:net') as { _normalizeArgs(values: unknown[]): [ConnectOptions, unknown] };
-  return _normalizeArgs(values);
+  const internals = require('node:net') as { _normalizeArgs: (values: unknown[]) => [ConnectOptions, unknown] };
+  return internals._normalizeArgs(values);
 }
 
 interface Listening {

@@ -47,7 +47,7 @@ function parseRule(text: string, number: number, source: string): Rule {
 
   const parts = grammar.exec(text)?.groups;
   if (!parts) throw fail('not a rule', 'listen|connect:ADDRESS[:PORT]=user|os|auto, an IPv6 ADDRESS in brackets');
-  const { call = '', address = '', ports, route = '' } = parts;
+  const { call, address, ports, route } = parts as { call: string; address: string; ports?: string; route: string };
   if (call !== 'listen' && call !== 'connect') throw fail(`"${call}" is no call`, 'listen, connect');
   if (route !== 'user' && route !== 'os' && route !== 'auto') throw fail(`"${route}" is no stack`, 'user, os, auto');
 
@@ -55,9 +55,9 @@ function parseRule(text: string, number: number, source: string): Rule {
   if (!subnet && address !== '*') {
     throw fail(`"${address}" is no address`, '*, 192.0.2.1, 10.0.0.0/8, [2001:db8::1], [fd00::/8]');
   }
-  const [first, last] = parsePorts(ports) ?? [];
-  if (first === undefined || last === undefined) throw fail(`"${ports ?? ''}" is no port`, '*, 80, 8000-8999');
-  return { call, subnet, portFirst: first, portLast: last, route };
+  const range = parsePorts(ports);
+  if (!range) throw fail(`"${ports ?? ''}" is no port`, '*, 80, 8000-8999');
+  return { call, subnet, portFirst: range[0], portLast: range[1], route };
 }
 
 function parsePorts(text: string | undefined): [number, number] | null {
@@ -65,6 +65,6 @@ function parsePorts(text: string | undefined): [number, number] | null {
   const parts = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
   if (!parts) return null;
   const first = Number(parts[1]);
-  const last = Number(parts[2] ?? parts[1]);
+  const last = Number(parts[2] || parts[1]);
   return first <= last && last <= 65535 ? [first, last] : null;
 }
