@@ -110,8 +110,8 @@ test('http: a request that is aborted, a response that is destroyed', async () =
   });
   const port = await listening(server);
   const aborted = http.get({ host: '127.0.0.1', port, path: '/wait', agent: false });
-  const [sent] = await once(server, 'request').finally(() => aborted.destroy());
-  assert.ok(sent);
+  await once(server, 'request');
+  aborted.destroy();
   assert.equal((await failure(aborted)).code, 'ECONNRESET');
   const destroyed = http.get({ host: '127.0.0.1', port, path: '/destroy', agent: false });
   assert.equal((await failure(destroyed)).code, 'ECONNRESET');
@@ -137,7 +137,8 @@ test('http: nobody listens', async () => {
 
 test('https: TLS 1.3 and 1.2, certificate seen, session resumed', async () => {
   const server = https.createServer(credentials, (request, response) => {
-    response.end(`${(request.socket as tls.TLSSocket).getProtocol()} ${onUserStack(request.socket)}`);
+    const { getProtocol } = request.socket as unknown as { getProtocol: () => string };
+    response.end(`${getProtocol.call(request.socket)} ${onUserStack(request.socket)}`);
   });
   const port = await listening(server);
   assert.equal((await get({ port, ...client, agent: false }, https)).text, 'TLSv1.3 true');
@@ -165,7 +166,8 @@ test('https: a client that does not trust', async () => {
 
 test('tls: a reset is an error of the TLS socket', async () => {
   const server = net.createServer((plain) => {
-    new tls.TLSSocket(plain, { isServer: true, ...credentials }).once('data', () => plain.resetAndDestroy());
+    const secure = new tls.TLSSocket(plain, { isServer: true, ...credentials });
+    secure.once('data', () => plain.resetAndDestroy());
   });
   const port = await listening(server);
   const socket = tls.connect({ host: '127.0.0.1', port, ...client }, () => socket.write('x'));

@@ -89,7 +89,7 @@ test('without allowHalfOpen the end answers the end', async () => {
   accepted.resume();
   client.resume();
   client.end();
-  const [[hadError]] = await Promise.all([once(accepted, 'close'), once(client, 'close')]);
+  const [[hadError]] = (await Promise.all([once(accepted, 'close'), once(client, 'close')])) as [[boolean], unknown];
   assert.equal(hadError, false);
   await closed(server);
 });

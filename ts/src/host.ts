@@ -80,7 +80,7 @@ function start(addon: Native, options: HostOptions): void {
 function startDefault(addon: Native, pcap: string | undefined): void {
   try {
     start(addon, { ports: ['xdp:lo'], pcap });
-    notice('listening on the loopback (xdp:lo); set MULTISTACK_PORTS to choose other ports');
+    notice('the user stack is on the loopback (xdp:lo); set MULTISTACK_PORTS to choose other ports');
   } catch (error) {
     if (!isCoded(error)) throw error;
     start(addon, { ports: [], pcap });
