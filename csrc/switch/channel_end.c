@@ -1,8 +1,5 @@
 #include "channel_end.h"
 
-/* With no more than this in use the stack is held to keep up. */
-#define LITTLE_BYTES (MST__RX_HOT_BYTES / 2)
-
 void mst__channel_end_init(struct mst__channel_end *end, const struct mst__channel_geometry *geometry,
                            uint32_t *rx_ends) {
   *end = (struct mst__channel_end){
@@ -46,8 +43,9 @@ uint8_t *mst__rx_make_room(struct mst__channel_end *end, uint32_t need) {
   if (end->rx_head == end->rx_tail) end->rx_read = end->rx_write = 0;
   uint32_t size = end->rx_bytes_mask + 1;
   uint32_t offset = end->rx_write & end->rx_bytes_mask, used = end->rx_write - end->rx_read;
-  bool keeps_up = offset >= MST__RX_HOT_BYTES && used <= LITTLE_BYTES && need <= LITTLE_BYTES;
-  uint32_t skip = keeps_up || offset + need > size ? size - offset : 0;
+  /* A stack that keeps up empties the ring before this, and is then at its hot beginning again; to go there sooner
+   * would cost the room that is skipped, just when a burst comes. */
+  uint32_t skip = offset + need > size ? size - offset : 0;
   if (size - used < (uint64_t)skip + need) return NULL;
   end->rx_write += skip;
   return end->geometry.region + end->geometry.rx_bytes_offset + (end->rx_write & end->rx_bytes_mask);

@@ -9,6 +9,9 @@
 
 #define PORT_BATCH 64u
 
+/* At a time, so that a channel's ring (2 MiB) holds it whoever it is for: packets can have 64 KB. */
+#define FORWARD_BYTES_MAX (1u << 20)
+
 /* Addresses that nothing from this port can have. */
 static enum mst_drop check_addresses(const struct mst_switch *sw, const struct mst_port *port,
                                      const struct mst__ip *ip) {
@@ -120,14 +123,17 @@ static enum mst_drop take_in(struct mst_switch *sw, struct mst__switch_port *por
 
 static size_t forward_from(struct mst_switch *sw, struct mst__switch_port *port, unsigned budget) {
   struct mst_port_rx packets[PORT_BATCH];
-  size_t done = 0;
-  while (done < budget && !port->down) {
-    unsigned want = budget - done < PORT_BATCH ? (unsigned)(budget - done) : PORT_BATCH;
+  size_t done = 0, bytes = 0;
+  bool large = port->port->caps & MST_PORT_TX_GSO || port->port->mtu > 9216;
+  unsigned batch = large ? FORWARD_BYTES_MAX / 65536 : PORT_BATCH;
+  while (done < budget && bytes < FORWARD_BYTES_MAX && !port->down) {
+    unsigned want = budget - done < batch ? (unsigned)(budget - done) : batch;
     int count = port->port->ops->receive(port->port, packets, want);
     if (count < 0) port->down = true;
     if (count <= 0) break;
     for (int i = 0; i < count; i++) {
       enum mst_drop drop = take_in(sw, port, &packets[i]);
+      bytes += packets[i].len;
       if (drop) sw->stats.drops[drop]++;
     }
     port->port->ops->release(port->port);

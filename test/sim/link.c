@@ -102,6 +102,7 @@ static void launch(struct sim_node *from, struct sim_node *to, const uint8_t *by
   }
   packet->to = to;
   packet->at_ns = leaves_ns + link->delay_ns + sim_random_below(&from->random, link->jitter_ns + 1);
+  if (to == from) packet->at_ns += SIM_US; /* or two ends that always answer would stop the clock */
   sim_flight_push(from->sim, packet);
 }
 

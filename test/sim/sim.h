@@ -75,7 +75,7 @@ struct sim_packet {
   uint8_t bytes[];
 };
 
-#define SIM_LEASES_MAX 4096
+#define SIM_LEASES_MAX 512
 
 struct sim_node {
   struct sim *sim;
