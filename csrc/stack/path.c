@@ -3,8 +3,8 @@
 
 #define PATHS_MAX 4096
 #define PATH_LIFE_NS (600ull * 1000000000) /* RFC 1191 6.3: try a larger MTU after ten minutes */
-#define MTU_MIN_IP4 68                     /* RFC 791 */
-#define MTU_MIN_IP6 1280                   /* RFC 8200 5 */
+#define MTU_LEAST_IP4 552  /* what a report may ask for, forged ones in mind; RFC 791's 68 would allow */
+#define MTU_LEAST_IP6 1280 /* RFC 8200 5 */
 
 struct mst__path {
   struct mst__hash_node node;
@@ -63,18 +63,18 @@ static uint32_t plateau_below(uint32_t sent) {
   static const uint32_t plateaus[] = {32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68};
   for (size_t i = 0; i < sizeof plateaus / sizeof *plateaus; i++)
     if (plateaus[i] < sent) return plateaus[i];
-  return MTU_MIN_IP4;
+  return 0;
 }
 
 uint32_t mst__path_too_big(mst_stack *stack, const struct mst_addr *destination, uint32_t mtu, uint32_t sent) {
-  bool ip4 = mst_addr_is_ip4(destination);
-  uint32_t least = ip4 ? MTU_MIN_IP4 : MTU_MIN_IP6;
+  uint32_t least = mst_addr_is_ip4(destination) ? MTU_LEAST_IP4 : MTU_LEAST_IP6;
+  if (least > sent) least = sent; /* the route's own */
   if (!mtu) mtu = plateau_below(sent);
   if (mtu < least) mtu = least;
   struct mst__path *path = path_find(stack, destination);
   if (!path) path = path_make(stack, destination);
   if (!path) return mtu;
-  if (mtu < path->mtu) path->mtu = mtu;
+  if (mtu < path->mtu || path->until_ns <= stack->now_ns) path->mtu = mtu;
   path->until_ns = stack->now_ns + PATH_LIFE_NS;
   mst__list_remove(&path->age);
   mst__list_push_back(&stack->path_age, &path->age);

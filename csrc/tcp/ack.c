@@ -5,9 +5,14 @@
 
 /* The window opens after a probe of one byte: it goes again with what follows it, not alone. */
 static void take_back_probe(struct mst_conn *conn) {
-  if (conn->snd_nxt - conn->snd_una != 1 || conn->fin_sent) return;
-  conn->snd_nxt = conn->snd_sml = conn->snd_una;
-  conn->loss->resend_all(conn); /* which is nothing now */
+  uint32_t seq, bytes;
+  if (conn->snd_nxt - conn->snd_una == 1 && !conn->fin_sent) {
+    conn->snd_nxt = conn->snd_sml = conn->snd_una;
+    conn->rtt_running = false;
+    conn->loss->resend_all(conn); /* which is nothing now */
+  } else if (conn->loss->next(conn, &seq, &bytes)) {
+    conn->loss->resend_all(conn);
+  }
 }
 
 void mst__window_update(struct mst_conn *conn, const struct mst__tcp *tcp) {
@@ -20,6 +25,8 @@ void mst__window_update(struct mst_conn *conn, const struct mst__tcp *tcp) {
     if (conn->snd_wnd == 0) {
       take_back_probe(conn);
       mst__rto_update(conn); /* the probes backed off, the network did not */
+      conn->first_unanswered_ns = 0;
+      conn->retries = 0;
     }
     if (conn->snd_una == conn->snd_nxt) mst__timer_clear(conn, MST__TIMER_RETRANSMIT);
     mst__output_wanted(conn);
@@ -45,6 +52,7 @@ static void grow_window(struct mst_conn *conn, uint32_t acked_bytes, uint64_t rt
 static void restart_retransmit_timer(struct mst_conn *conn) {
   mst_stack *stack = conn->stack;
   conn->retries = 0;
+  conn->soft_error = 0;
   if (conn->snd_una == conn->snd_nxt) {
     conn->first_unanswered_ns = 0;
     mst__timer_clear(conn, MST__TIMER_RETRANSMIT);

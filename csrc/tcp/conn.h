@@ -199,6 +199,10 @@ int mst__output(struct mst_conn *conn);
 /* The window to offer now (RFC 9293 3.8.6.2.2), unscaled bytes; never takes back the right edge. */
 uint32_t mst__receive_window(const struct mst_conn *conn);
 
+/* --- api.c --- */
+/* There is more room to receive: tell the peer when it is worth a segment. */
+void mst__window_opened(struct mst_conn *conn);
+
 /* --- segment.c --- */
 /* Build and send one segment; `payload_bytes` from `seq` on. */
 struct mst__segment {

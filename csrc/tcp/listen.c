@@ -102,13 +102,22 @@ static struct mst_conn *half_open(struct mst_listener *listener, const struct ms
   return conn;
 }
 
+/* Room for one more half-open connection; the oldest gives way once it has left its SYN,ACK unanswered for a while (RFC
+ * 4987 3.4), so that a flood of SYNs does not shut the listener for as long as they are answered again. */
+static bool half_open_room(struct mst_listener *listener) {
+  if (listener->half_open_count < listener->backlog) return true;
+  struct mst_conn *oldest = MST__CONTAINER(listener->half_open.next, struct mst_conn, listener_node);
+  if (!oldest->syn_retransmitted) return false;
+  listener->stack->stats.tcp_attempt_fails++;
+  mst__conn_free(oldest);
+  return true;
+}
+
 /* Why a segment cannot open a connection, or NONE. */
-static enum mst_drop refuses(const struct mst_listener *listener, const struct mst__ip *ip, const struct mst__tcp *tcp,
+static enum mst_drop refuses(struct mst_listener *listener, const struct mst__ip *ip, const struct mst__tcp *tcp,
                              struct mst_route *route) {
   if ((tcp->flags & (MST__SYN | MST__ACK | MST__RST)) != MST__SYN) return MST_DROP_TCP_NO_CONN;
-  if (listener->half_open_count >= listener->backlog || listener->ready_count >= listener->backlog)
-    return MST_DROP_TCP_BACKLOG;
-  if (mst_addr_is_multicast(&ip->source) || mst_addr_is_any(&ip->source)) return MST_DROP_SOURCE_ADDRESS;
+  if (listener->ready_count >= listener->backlog || !half_open_room(listener)) return MST_DROP_TCP_BACKLOG;
   return mst__path_route(listener->stack, &ip->source, route) ? MST_DROP_NO_ROUTE : MST_DROP_NONE;
 }
 

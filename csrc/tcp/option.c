@@ -9,6 +9,14 @@ static int set_buffer(uint32_t *bytes, int64_t value) {
   return 0;
 }
 
+static int set_receive_buffer(mst_conn *conn, int64_t value) {
+  int rc = set_buffer(&conn->receive_buffer_bytes, value);
+  if (rc) return rc;
+  if (conn->state == MST_SYN_SENT && conn->snd_nxt == conn->iss) mst__conn_init_window(conn);
+  mst__window_opened(conn);
+  return 0;
+}
+
 static int set_u32(uint32_t *to, int64_t value, int64_t least) {
   if (value < least || value > INT32_MAX) return -MST_EINVAL;
   *to = (uint32_t)value;
@@ -54,7 +62,7 @@ int mst_conn_set_option(mst_conn *conn, enum mst_tcp_option option, int64_t valu
   case MST_TCP_LINGER: return set_linger(conn, value);
   case MST_TCP_USER_TIMEOUT: return set_u32(&conn->user_timeout_ms, value, 0);
   case MST_TCP_SEND_BUFFER: return set_buffer(&conn->send_buffer_bytes, value);
-  case MST_TCP_RECEIVE_BUFFER: return set_buffer(&conn->receive_buffer_bytes, value);
+  case MST_TCP_RECEIVE_BUFFER: return set_receive_buffer(conn, value);
   case MST_TCP_OOBINLINE: return value == 1 ? 0 : -MST_EINVAL;
   case MST_TCP_TOS: return set_u8(&conn->tos, value & ~3, 0); /* the ECN bits are TCP's own */
   case MST_TCP_TTL: return set_u8(&conn->ttl, value, 1);

@@ -199,7 +199,7 @@ void mst__tcp_flush(mst_stack *stack) {
   while ((node = mst__list_pop_front(&stack->output))) {
     struct mst_conn *conn = MST__CONTAINER(node, struct mst_conn, output_node);
     if (!mst__output(conn)) continue;
-    mst__list_push_front(&stack->output, &conn->output_node);
+    mst__output_wanted(conn); /* behind the others: one that fills the ring each time may not starve them */
     return;
   }
 }

@@ -2,9 +2,15 @@
 #include "base/seq.h"
 #include <string.h>
 
+/* How far into the chunks out of order a segment may go: a peer can make thousands of them, and would have each of its
+ * segments walk past them all. What is refused comes again when it is nearer to the front. */
+#define OFO_STEPS_MAX 512
+
+#define CHUNK_BYTES_MAX 65536 /* header included, unless one packet needs more */
+
 static uint32_t round_capacity(uint32_t bytes) {
   uint32_t whole = 512;
-  while (whole - sizeof(struct mst__recv_chunk) < bytes && whole < 65536) whole *= 2;
+  while (whole - sizeof(struct mst__recv_chunk) < bytes && whole < CHUNK_BYTES_MAX) whole *= 2;
   uint32_t capacity = whole - (uint32_t)sizeof(struct mst__recv_chunk);
   return capacity < bytes ? bytes : capacity;
 }
@@ -121,11 +127,14 @@ static void ofo_link(struct mst__recvq *queue, struct mst__recv_chunk *before, s
 /* Keep [seq, seq+bytes), which overlaps nothing, behind `before`. */
 static bool ofo_keep(struct mst__recvq *queue, mst_stack *stack, struct mst__recv_chunk *before, uint32_t seq,
                      const uint8_t *data, uint32_t bytes, uint32_t room) {
-  if (before && chunk_end_seq(before) == seq && before->capacity - before->end >= bytes) {
+  bool run = before && chunk_end_seq(before) == seq;
+  if (run && before->capacity - before->end >= bytes) {
     chunk_fill(before, data, bytes);
     return true;
   }
-  uint32_t capacity = round_capacity(bytes);
+  /* The longer a run, the larger its chunks, so that it has few. */
+  bool larger = run && before->capacity + sizeof *before < CHUNK_BYTES_MAX;
+  uint32_t capacity = round_capacity(larger && before->capacity >= bytes ? before->capacity + 1 : bytes);
   uint32_t memory = capacity + (uint32_t)sizeof(struct mst__recv_chunk);
   if (queue->ofo_bytes + memory > room) return false;
   struct mst__recv_chunk *chunk = chunk_new(stack, capacity);
@@ -140,11 +149,13 @@ static bool ofo_keep(struct mst__recvq *queue, mst_stack *stack, struct mst__rec
 bool mst__recvq_insert(struct mst__recvq *queue, mst_stack *stack, uint32_t seq, const uint8_t *data, uint32_t bytes,
                        uint32_t room) {
   bool kept = false;
+  uint32_t steps = 0;
   struct mst__recv_chunk *before = NULL, *at = queue->ofo_first;
   if (queue->ofo_last && mst__seq_ge(seq, chunk_end_seq(queue->ofo_last)))
     return ofo_keep(queue, stack, queue->ofo_last, seq, data, bytes, room);
   while (bytes) {
     while (at && mst__seq_le(chunk_end_seq(at), seq)) {
+      if (++steps > OFO_STEPS_MAX) return kept;
       before = at;
       at = at->next;
     }

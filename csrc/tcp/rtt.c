@@ -17,7 +17,10 @@ void mst__rtt_sample(struct mst_conn *conn, uint64_t rtt_ns) {
 }
 
 void mst__rto_update(struct mst_conn *conn) {
-  if (!conn->rtt_known) return;
+  if (!conn->rtt_known) {
+    conn->rto_ns = MST__RTO_INITIAL_NS;
+    return;
+  }
   uint64_t variance = 4 * conn->rttvar_ns;
   uint64_t rto = conn->srtt_ns + (variance > MST__MS ? variance : MST__MS);
   if (rto < MST__RTO_MIN_NS) rto = MST__RTO_MIN_NS;

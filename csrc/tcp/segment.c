@@ -53,7 +53,9 @@ static void fill_options(const struct mst_conn *conn, uint8_t flags, struct mst_
 static uint16_t offer_window(struct mst_conn *conn, uint8_t flags) {
   uint8_t scale = flags & MST__SYN ? 0 : conn->rcv_wscale;
   uint32_t window = mst__receive_window(conn), promised = conn->rcv_adv - conn->rcv_nxt;
-  uint32_t field = window <= promised ? (window + (1u << scale) - 1) >> scale : window >> scale;
+  /* Rounded up to keep a promise; not without room for it, or many small segments would move the edge on for ever. */
+  bool round_up = window <= promised && conn->recvq.bytes + promised <= conn->receive_buffer_bytes;
+  uint32_t field = (window + (round_up ? (1u << scale) - 1 : 0)) >> scale;
   if (field > 65535) field = 65535;
   uint32_t edge = conn->rcv_nxt + (field << scale);
   if (mst__seq_gt(edge, conn->rcv_adv)) conn->rcv_adv = edge;
@@ -85,15 +87,15 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   struct mst_packet packet = {.flags = MST_CSUM_PARTIAL, .iov_count = 1};
   uint32_t payload = segment->payload_bytes, segment_max = conn->snd_mss - mst__option_bytes(conn);
   if (payload)
-    packet.iov_count += (uint8_t)mst__sendq_gather(&conn->sendq, segment->seq - conn->snd_una, &payload,
-                                                   packet.iov + 1, MST_PACKET_IOV_MAX - 1);
+    packet.iov_count += (uint8_t)mst__sendq_gather(&conn->sendq, segment->seq - conn->snd_una, &payload, packet.iov + 1,
+                                                   MST_PACKET_IOV_MAX - 1);
   /* What memory's shape cut off must not become a small segment in the middle. */
   if (payload < segment->payload_bytes && payload > segment_max) payload -= payload % segment_max;
   if (payload < segment->payload_bytes) {
     tcp.flags &= (uint8_t) ~(MST__FIN | MST__PSH);
     packet.iov_count = 1;
-    packet.iov_count += (uint8_t)mst__sendq_gather(&conn->sendq, segment->seq - conn->snd_una, &payload,
-                                                   packet.iov + 1, MST_PACKET_IOV_MAX - 1);
+    packet.iov_count += (uint8_t)mst__sendq_gather(&conn->sendq, segment->seq - conn->snd_una, &payload, packet.iov + 1,
+                                                   MST_PACKET_IOV_MAX - 1);
   }
   if (payload > segment_max) packet.gso_size = (uint16_t)segment_max;
 

@@ -79,7 +79,10 @@ size_t mst__sendq_gather(struct mst__sendq *queue, uint32_t offset, uint32_t *by
 
 void mst__sendq_advance(struct mst__sendq *queue, mst_stack *stack, uint32_t bytes) {
   queue->bytes -= bytes;
-  queue->cursor = NULL;
+  if (queue->cursor && queue->cursor_offset >= bytes)
+    queue->cursor_offset -= bytes;
+  else
+    queue->cursor = NULL;
   while (queue->first) {
     struct mst__send_chunk *chunk = queue->first;
     uint32_t held = chunk->end - chunk->begin;

@@ -47,6 +47,13 @@ static bool checksum_ok(mst_stack *stack, const struct mst__ip *ip, uint8_t pack
   return false;
 }
 
+/* RFC 9293 3.9.2.3, MUST-57 and MUST-63: not to or from many or nobody, and not from the very tuple it goes to. */
+static bool may_be_answered(const struct mst__ip *ip, const struct mst__tcp *tcp) {
+  if (mst_addr_is_multicast(&ip->source) || mst_addr_is_any(&ip->source)) return false;
+  if (mst_addr_is_multicast(&ip->destination) || mst_addr_is_any(&ip->destination)) return false;
+  return tcp->source_port != tcp->destination_port || !mst_addr_equal(&ip->source, &ip->destination);
+}
+
 static bool has_listener(const mst_binding *binding) {
   return binding->listener != NULL;
 }
@@ -71,6 +78,7 @@ void mst__tcp_input(mst_stack *stack, const struct mst__ip *ip, uint8_t packet_f
     if (conn->state == MST_SYN_SENT) return mst__syn_sent_input(conn, ip, &tcp);
     return mst__sync_input(conn, ip, &tcp);
   }
+  if (!may_be_answered(ip, &tcp)) return mst__drop(stack, MST_DROP_SOURCE_ADDRESS);
   mst_binding *binding = mst__binding_find(stack, MST_TCP, &ip->destination, tcp.destination_port, has_listener);
   if (binding) {
     mst__listen_input(binding, ip, &tcp);

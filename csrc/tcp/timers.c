@@ -58,6 +58,8 @@ static void back_off(struct mst_conn *conn) {
 /* RFC 9293 3.8.6.1: the peer's window is closed; ask again, less and less often, for as long as it answers. */
 static void persist(struct mst_conn *conn) {
   mst_stack *stack = conn->stack;
+  /* RFC 6429 4: with nobody left to care, a peer may not keep its window closed for ever, whatever it answers. */
+  if (conn->orphan && conn->retries++ >= MST__RETRIES) return timed_out(conn);
   if (conn->probes++ >= retries_allowed(conn)) return timed_out(conn);
   if (!conn->first_unanswered_ns) conn->first_unanswered_ns = stack->now_ns;
   stack->stats.tcp_zero_window_probes++;
@@ -96,7 +98,7 @@ static void delayed_ack(struct mst_conn *conn) {
 }
 
 void mst__keepalive_restart(struct mst_conn *conn) {
-  if (conn->keepalive && conn->state >= MST_ESTABLISHED)
+  if (conn->keepalive && conn->state >= MST_ESTABLISHED && conn->state != MST_TIME_WAIT)
     mst__timer_set(conn, MST__TIMER_KEEPALIVE, conn->stack->now_ns + conn->keepalive_idle_ms * MST__MS);
   else
     mst__timer_clear(conn, MST__TIMER_KEEPALIVE);
