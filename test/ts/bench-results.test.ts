@@ -4,8 +4,6 @@ import * as assert from 'uvu/assert';
 // @ts-expect-error plain JavaScript without declarations
 import { Results, median, quantile, relativeSpread } from '../../tools/bench/results.mjs';
 
-/* eslint-disable @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-assignment, @typescript-eslint/no-unsafe-member-access */
-
 test('the median of an even count lies between the two in the middle', () => {
   assert.is(median([4, 1, 3, 2]), 2.5);
   assert.is(median([7]), 7);

@@ -98,7 +98,9 @@ test('run passes the exit code on', () => {
 
 test('run forwards SIGTERM', async () => {
   const script = 'process.on("SIGTERM", () => process.exit(5)); setInterval(() => {}, 1e6); console.log("ready")';
-  const child = spawn(process.execPath, [main, 'run', '--', 'node', '-e', script], { stdio: ['ignore', 'pipe', 2] });
+  const child = spawn(process.execPath, [main, 'run', '--', 'node', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   await once(child.stdout, 'data');
   child.kill('SIGTERM');
   assert.equal(await once(child, 'close'), [5, null]);
@@ -106,7 +108,9 @@ test('run forwards SIGTERM', async () => {
 
 test('a program that is killed takes the program that it runs along', async () => {
   const script = 'setInterval(() => {}, 1e6); console.log(process.pid)';
-  const child = spawn(process.execPath, [main, 'run', '--', 'node', '-e', script], { stdio: ['ignore', 'pipe', 2] });
+  const child = spawn(process.execPath, [main, 'run', '--', 'node', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   await once(child.stdout, 'data');
   child.kill('SIGKILL');
   // The pipe ends when its last writer, the program, is gone.

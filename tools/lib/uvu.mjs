@@ -11,7 +11,6 @@ const timeoutMs = 180_000;
  */
 export async function runUvu(wanted, tally) {
   const files = globSync('test/ts', /\.test\.ts$/).filter(wanted);
-  if (files.length === 0) tally.fail('test/ts: no test file');
   for (const file of files) {
     const begun = performance.now();
     const { code, output, timedOut } = await capture([process.execPath, '--import', 'tsx', file], { timeoutMs });
