@@ -4,6 +4,7 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <linux/bpf.h>
 #include <linux/if_xdp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -291,16 +292,13 @@ static int open_queues(struct xdp_port *p, struct mst_failure *failure) {
   return 0;
 }
 
-/* Without packets of several buffers what is larger than a frame is lost: on lo that is most of TCP. */
-static int check_multi_buffer(struct xdp_port *p, struct mst_failure *failure) {
-  if (p->program.frags && p->queues[0].multi_buffer) return 0;
-  if (p->device.loopback)
-    return mst__port_fail(failure, -MST_ENOSYS,
-                          "xdp:%s: this kernel's AF_XDP takes no packet above 4 KB, and lo carries larger ones: Linux "
-                          "6.6 or later is wanted",
-                          p->device.name);
-  mst__port_reason(p->reason, "no packets above 4 KB before Linux 6.6: turn off gro and the peer's tso");
-  return 0;
+/* Before Linux 6.6 a packet that is larger than a frame is lost, so promise no more. In native mode none comes; in
+ * generic mode and on lo the OS merges and leaves unsegmented what it can. */
+static void limit_to_one_frame(struct xdp_port *p) {
+  uint32_t most = FRAME_BYTES_MAX - XDP_PACKET_HEADROOM - MST__ETHERNET_BYTES;
+  if (p->program.frags && p->queues[0].multi_buffer) return;
+  if (p->port.mtu > most) p->port.mtu = most;
+  if (!p->program.native) mst__port_reason(p->reason, "packets above %u bytes are lost before Linux 6.6", most);
 }
 
 static int open_transmit(struct xdp_port *p, struct mst_failure *failure) {
@@ -329,9 +327,9 @@ static int open_parts(struct xdp_port *p, const struct open_options *options, st
   p->bounce.data = malloc(MST__XDP_BOUNCE_BYTES);
   if (!p->bounce.data) return mst__port_fail(failure, -MST_ENOMEM, "xdp:%s: out of memory", p->device.name);
   error = open_queues(p, failure);
-  if (!error) error = check_multi_buffer(p, failure);
-  if (!error) error = open_transmit(p, failure);
-  return error;
+  if (error) return error;
+  limit_to_one_frame(p);
+  return open_transmit(p, failure);
 }
 
 static void describe(struct xdp_port *p) {
