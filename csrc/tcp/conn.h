@@ -27,6 +27,7 @@
 #define MST__SYNACK_RETRIES 5
 #define MST__RETRIES 15          /* R2 of RFC 9293 3.8.3, about 15 minutes */
 #define MST__ORPHAN_RETRIES 8    /* the same for a connection that nobody holds any more */
+#define MST__ORPHAN_PROBES 40    /* about an hour, while the peer keeps its window closed */
 #define MST__WINDOW_SCALE_MAX 14 /* RFC 7323 2.3 */
 #define MST__MSS_DEFAULT_IP4 536 /* RFC 9293 3.7.1 */
 #define MST__MSS_DEFAULT_IP6 1220

@@ -59,7 +59,7 @@ static void back_off(struct mst_conn *conn) {
 static void persist(struct mst_conn *conn) {
   mst_stack *stack = conn->stack;
   /* RFC 6429 4: with nobody left to care, a peer may not keep its window closed for ever, whatever it answers. */
-  if (conn->orphan && conn->retries++ >= MST__RETRIES) return timed_out(conn);
+  if (conn->orphan && conn->retries++ >= MST__ORPHAN_PROBES) return timed_out(conn);
   if (conn->probes++ >= retries_allowed(conn)) return timed_out(conn);
   if (!conn->first_unanswered_ns) conn->first_unanswered_ns = stack->now_ns;
   stack->stats.tcp_zero_window_probes++;

@@ -113,7 +113,7 @@ static void closed_window_orphan(void **state) {
   script_in(s, ". 1 ack 1001 win 0");
   mst_close(s->conn);
   s->conn = NULL;
-  for (int i = 0; i < 60 && script_stats(s).conns; i++) {
+  for (int i = 0; i < 150 && script_stats(s).conns; i++) {
     script_wait(s, 30000);
     if (script_drain(s) && script_stats(s).conns) script_in(s, ". 1 ack 1001 win 0");
   }
