@@ -23,12 +23,15 @@ static int wait_for(struct mst_host *host, int fd) {
   return epoll_ctl(host->wait_fd, EPOLL_CTL_ADD, fd, &event) && errno != EEXIST ? -errno : 0;
 }
 
-static int wait_for_port(struct mst_host *host, struct mst_port *port) {
-  int fds[WAIT_FDS_MAX];
-  unsigned count = port->ops->wait_fds(port, fds, WAIT_FDS_MAX);
-  for (unsigned i = 0; i < count; i++) {
-    int error = wait_for(host, fds[i]);
-    if (error) return error;
+int mst__host_wait_for_ports(struct mst_host *host) {
+  for (; host->ports_waited_for < host->sw->port_count; host->ports_waited_for++) {
+    int fds[WAIT_FDS_MAX];
+    struct mst_port *port = host->sw->ports[host->ports_waited_for].port;
+    unsigned count = port->ops->wait_fds(port, fds, WAIT_FDS_MAX);
+    for (unsigned i = 0; i < count; i++) {
+      int error = wait_for(host, fds[i]);
+      if (error) return error;
+    }
   }
   return 0;
 }
@@ -52,7 +55,7 @@ static int open_ports(struct mst_host *host, const char *const *specs, struct ms
       port->ops->close(port);
       return fail(failure, error, *specs);
     }
-    error = wait_for_port(host, port);
+    error = mst__host_wait_for_ports(host);
     if (error) return fail(failure, error, *specs);
   }
   return 0;

@@ -20,7 +20,7 @@ struct mst_host {
   struct mst__os_linux *os; /* NULL: alone */
   mst_pcap *pcap;
   struct mst__host_stack *stacks; /* in the order they were added */
-  unsigned stack_count;
+  unsigned stack_count, ports_waited_for;
   int wait_fd;
   bool work_left; /* the last process call stopped at its budget */
   uint64_t os_looked_ns;
@@ -28,7 +28,9 @@ struct mst_host {
   void *log_ctx;
 };
 
-/* host.c: stop waiting for a port whose device is gone, and say so. */
+/* host.c: wait for ports that the switch got since, from whomever. 0 or -errno. */
+int mst__host_wait_for_ports(struct mst_host *host);
+/* Stop waiting for a port whose device is gone, and say so. */
 void mst__host_port_died(struct mst_host *host, struct mst_port *port);
 
 /* env.c: memory from the C library, randomness from the kernel, the host's log. */

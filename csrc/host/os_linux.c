@@ -62,11 +62,14 @@ static int bind_socket(int fd, const struct mst_tuple *tuple, bool ip4) {
 }
 
 static uint16_t port_of(int fd) {
-  struct sockaddr_storage name;
+  union {
+    struct sockaddr any;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+  } name = {0};
   socklen_t bytes = sizeof name;
-  if (getsockname(fd, (struct sockaddr *)&name, &bytes)) return 0;
-  if (name.ss_family == AF_INET) return ntohs(((struct sockaddr_in *)(void *)&name)->sin_port);
-  return ntohs(((struct sockaddr_in6 *)(void *)&name)->sin6_port);
+  if (getsockname(fd, &name.any, &bytes)) return 0;
+  return ntohs(name.any.sa_family == AF_INET ? name.in.sin_port : name.in6.sin6_port);
 }
 
 static int reserve(void *ctx, struct mst_tuple *tuple, intptr_t *cookie) {

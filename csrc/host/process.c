@@ -59,16 +59,15 @@ static void look_for_dead_ports(struct mst_host *host) {
 
 size_t mst_host_process(mst_host *host) {
   size_t total = 0;
+  mst__host_wait_for_ports(host);
   for (unsigned round = 0; round < ROUNDS; round++) {
     size_t moved = one_round(host);
     total += moved;
     host->work_left = moved != 0;
     if (!moved) break;
   }
-  if (host->os) {
-    look_at_os(host, total == 0);
-    look_for_dead_ports(host);
-  }
+  if (host->os) look_at_os(host, total == 0);
+  look_for_dead_ports(host);
   return total;
 }
 

@@ -11,10 +11,13 @@ struct writer {
 };
 
 __attribute__((format(printf, 2, 3))) static void put(struct writer *w, const char *format, ...) {
+  bool fits = w->length < w->room;
+  char *to = fits ? w->out + w->length : NULL;
+  size_t room = fits ? w->room - w->length : 0;
   va_list args;
   va_start(args, format);
-  bool fits = w->length < w->room;
-  int n = vsnprintf(fits ? w->out + w->length : NULL, fits ? w->room - w->length : 0, format, args);
+  /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it does not see va_start when it inlines this */
+  int n = vsnprintf(to, room, format, args);
   va_end(args);
   if (n > 0) w->length += (size_t)n;
 }

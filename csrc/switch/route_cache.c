@@ -4,16 +4,20 @@
 
 #define LOOPBACK_MTU MST_PACKET_BYTES_MAX
 
-static const struct mst_addr *own_address(const struct mst_port *port, bool ip4) {
-  const struct mst_addr *addr = ip4 ? &port->addr4 : &port->addr6;
-  return mst_addr_is_any(addr) ? NULL : addr;
+/* A wildcard when the port has none of this family. */
+static struct mst_addr own_address(const struct mst_port *port, bool ip4) {
+  return ip4 ? port->addr4 : port->addr6;
+}
+
+static bool has_own_address(const struct mst_port *port, bool ip4) {
+  return !mst_addr_is_any(ip4 ? &port->addr4 : &port->addr6);
 }
 
 struct mst__switch_port *mst__port_of_address(struct mst_switch *sw, const struct mst_addr *addr) {
-  if (!sw->own_addresses) return NULL;
+  if (!sw->own_addresses || mst_addr_is_any(addr)) return NULL;
   for (unsigned i = 0; i < sw->port_count; i++) {
-    const struct mst_addr *own = own_address(sw->ports[i].port, mst_addr_is_ip4(addr));
-    if (own && mst_addr_equal(own, addr)) return &sw->ports[i];
+    struct mst_addr own = own_address(sw->ports[i].port, mst_addr_is_ip4(addr));
+    if (mst_addr_equal(&own, addr)) return &sw->ports[i];
   }
   return NULL;
 }
@@ -21,7 +25,7 @@ struct mst__switch_port *mst__port_of_address(struct mst_switch *sw, const struc
 /* The first port that has an address of this family for itself. */
 static struct mst__switch_port *port_with_address(struct mst_switch *sw, bool ip4) {
   for (unsigned i = 0; i < sw->port_count; i++)
-    if (own_address(sw->ports[i].port, ip4)) return &sw->ports[i];
+    if (has_own_address(sw->ports[i].port, ip4)) return &sw->ports[i];
   return NULL;
 }
 
@@ -88,7 +92,7 @@ static uint32_t smaller(uint32_t a, uint32_t b) {
 /* Through a port that has its own address, from there. */
 static int route_from_own(struct mst__switch_port *port, bool ip4, struct mst_route *out) {
   if (!port) return -MST_ENETUNREACH;
-  *out = (struct mst_route){.source = *own_address(port->port, ip4), .mtu = smaller(port->port->mtu, LOOPBACK_MTU)};
+  *out = (struct mst_route){.source = own_address(port->port, ip4), .mtu = smaller(port->port->mtu, LOOPBACK_MTU)};
   return 0;
 }
 
@@ -102,10 +106,9 @@ static int route_alone(struct mst_switch *sw, const struct mst_addr *destination
     local_route(&source, out);
     return 0;
   }
-  struct mst_port *port = sw->ports[0].port;
-  const struct mst_addr *own = own_address(port, ip4);
-  if (!own && sw->own_addresses) return -MST_ENETUNREACH;
-  *out = (struct mst_route){.source = own ? *own : source, .mtu = smaller(port->mtu, LOOPBACK_MTU)};
+  if (sw->own_addresses)
+    return has_own_address(sw->ports[0].port, ip4) ? route_from_own(&sw->ports[0], ip4, out) : -MST_ENETUNREACH;
+  *out = (struct mst_route){.source = source, .mtu = smaller(sw->ports[0].port->mtu, LOOPBACK_MTU)};
   return 0;
 }
 
@@ -128,7 +131,7 @@ int mst_switch_route(mst_switch *sw, const struct mst_addr *destination, struct 
     return 0;
   }
   if (!route->port) return route_from_own(own, ip4, out); /* the OS forwards for it, or does not */
-  if (own_address(route->port->port, ip4)) return route_from_own(route->port, ip4, out);
+  if (has_own_address(route->port->port, ip4)) return route_from_own(route->port, ip4, out);
   *out = (struct mst_route){
       .source = route->hop.source,
       .mtu = smaller(smaller(route->hop.mtu ? route->hop.mtu : LOOPBACK_MTU, route->port->port->mtu), LOOPBACK_MTU),
