@@ -137,9 +137,9 @@ static void what_cannot_be_said_is_dropped_and_counted(void **state) {
   room[0] = 0x45;
   room[9] = 47;
   port->ops->tx_commit(port, 100, 0, MST_CSUM_PARTIAL); /* a checksum of a protocol that has none */
-  room = port->ops->tx_reserve(port, 100);
+  port->ops->tx_reserve(port, 100);
   port->ops->tx_commit(port, 100, 50, 0); /* segments, but a finished checksum */
-  room = port->ops->tx_reserve(port, 100);
+  port->ops->tx_reserve(port, 100);
   port->ops->tx_commit(port, 3, 0, 0);
   port->ops->get_stats(port, &after);
   assert_int_equal(after.tx_dropped - before.tx_dropped, 3);
