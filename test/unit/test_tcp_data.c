@@ -292,7 +292,7 @@ static void zero_window_probe(void **state) {
   script_in(s, ". 1 ack 501 win 0");
   script_write(s, 3000);
   script_silence(s, 100);
-  /* The first after RTO, then at growing intervals (MUST-37, SHLD-29, SHLD-30). */
+  /* The first after RTO, then at growing intervals (MUST-36, SHLD-29, SHLD-30). */
   double last_ms = 0, gap_ms = 0;
   for (int i = 0; i < 10; i++) {
     assert_true(script_next(s, 200000));
@@ -311,7 +311,7 @@ static void zero_window_probe(void **state) {
   script_close(s);
 }
 
-/* MUST-35, MUST-36: as long as the probes are answered the connection lives. */
+/* MUST-37: as long as the probes are answered the connection lives. */
 static void zero_window_for_hours(void **state) {
   (void)state;
   struct script *s = established();

@@ -217,7 +217,7 @@ static void keepalive_live_peer(void **state) {
   script_close(s);
 }
 
-/* MUST-26, MUST-27: only when idle. */
+/* MUST-26: only when idle. */
 static void keepalive_not_with_data_under_way(void **state) {
   (void)state;
   struct script *s = keeping_alive();
@@ -242,7 +242,7 @@ static void keepalive_switched_on_late(void **state) {
   script_close(s);
 }
 
-/* We answer those of a peer (SEG.SEQ = RCV.NXT - 1, with or without a byte: MUST-28's other end). */
+/* We answer those of a peer (SEG.SEQ = RCV.NXT - 1, with or without a byte). */
 static void keepalive_answered(void **state) {
   (void)state;
   struct script *s = with_rtt(10);
