@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
+import { credentials } from './credentials.js';
 
 const register = new URL('../../dist/register.js', import.meta.url).href;
 
@@ -160,6 +161,45 @@ test('sockets on the OS stack: http, https-like wrapping, pending data and optio
   );
 });
 
+test('TLS on the OS stack: a handle is exchanged under a TLS socket', async () => {
+  await prints(
+    `${head}
+    import https from 'node:https';
+    const credentials = ${JSON.stringify({ key: credentials.key.toString(), cert: credentials.cert.toString() })};
+    const server = https.createServer(credentials, (request, response) => request.pipe(response));
+    const port = await listen(server, 0, '127.0.0.1');
+    for (const host of ['127.0.0.1', 'localhost']) {
+      const request = https.request({ host, port, method: 'POST', agent: false, ca: credentials.cert, servername: 'localhost' });
+      request.end('x'.repeat(100000));
+      const [response] = await once(request, 'response');
+      let text = '';
+      for await (const chunk of response) text += chunk;
+      console.log(text.length, 'onwrite' in request.socket._handle._parent);
+    }
+    server.close();`,
+    '100000 false\n100000 false',
+    { env: { MULTISTACK_POLICY: 'listen:*=os' } },
+  );
+});
+
+test('a descriptor that the program was given is a socket of the OS stack', async () => {
+  const reader = child(`process.stdin.on('data', (data) => {
+    console.log(String(data), process.stdin.constructor.name, 'onwrite' in process.stdin._handle);
+    process.stdin.destroy();
+  })`);
+  await prints(
+    `${head}
+    import { spawn } from 'node:child_process';
+    const server = net.createServer({ pauseOnConnect: true }, (socket) => {
+      const reader = spawn(process.execPath, ['--import=${register}', ${reader}], { stdio: [socket, 'inherit', 'inherit'] });
+      reader.on('exit', () => { socket.destroy(); server.close(); });
+    });
+    net.connect(await listen(server, 0, '127.0.0.1'), '127.0.0.1').end('given');`,
+    'given Socket false',
+    { env: { MULTISTACK_POLICY: 'listen:*=os' } },
+  );
+});
+
 test('a bad policy ends the program before it starts, in one line', async () => {
   const { code, stdout, stderr } = await run(`console.log('ran')`, { env: { MULTISTACK_POLICY: 'listen:*=kernel' } });
   assert.equal(code, 1);
@@ -256,10 +296,10 @@ test('cluster: the listeners of workers are on the OS stack', async () => {
   }
 });
 
-test('a socket of the user stack cannot be sent to a child, and that is said', async () => {
+test('a socket of the user stack cannot be given to a child, and that is said', async () => {
   await prints(
     `${head}
-    import { fork } from 'node:child_process';
+    import { fork, spawn } from 'node:child_process';
     const child = fork(${child(`process.on('message', (message, handle) => {
       process.send(!!handle);
       process.disconnect();
@@ -268,13 +308,17 @@ test('a socket of the user stack cannot be sent to a child, and that is said', a
     const server = net.createServer();
     await listen(server, 0, '127.0.0.1');
     try { child.send('take', server); } catch ({ code, message }) { console.log(code, message); }
+    const client = net.connect(server.address().port, '127.0.0.1');
+    await once(client, 'connect');
+    try { spawn('cat', { stdio: [client] }); } catch ({ code }) { console.log(code); }
+    client.destroy();
     server.close();
     const os = net.createServer();
     await listen(os, 0, '127.0.0.2');
     child.send('take', os);
     console.log(...(await once(child, 'message')).slice(0, 1));
     os.close();`,
-    'ERR_INVALID_HANDLE_TYPE multistack: a socket of the user stack cannot be sent to another process; keep it on the OS stack by policy\ntrue',
+    'ERR_INVALID_HANDLE_TYPE multistack: a socket of the user stack cannot be given to another process; keep it on the OS stack by policy\nERR_INVALID_HANDLE_TYPE\ntrue',
     { env: { MULTISTACK_POLICY: 'listen:127.0.0.2=os' } },
   );
 });

@@ -1,10 +1,10 @@
 // The handle that net.Socket and net.Server drive: net's own TCP class in all that they call, over the user stack. It is
 // a JSStream, so what reads and writes below JavaScript (the HTTP parser, TLS, http2) takes it for a stream of C++.
 import { AsyncResource } from 'node:async_hooks';
-import { EADDRNOTAVAIL, EAFNOSUPPORT, EBADF, ECANCELED, EINVAL, ENOTCONN, isCoded } from './errors.js';
+import { EADDRNOTAVAIL, EAFNOSUPPORT, EBADF, ECANCELED, EINVAL, ENOTCONN } from './errors.js';
 import { deliverRead } from './handle-read.js';
 import { Writer } from './handle-write.js';
-import { currentPolicy, host, openedHost, register, routes, unregister, type Receiver } from './host.js';
+import { register, routes, unregister, type Receiver } from './host.js';
 import {
   JSStreamBase,
   OsTcp,
@@ -17,13 +17,8 @@ import {
 } from './internals.js';
 import { Doing, Liveness } from './liveness.js';
 import { Event, native, Option } from './native.js';
-import { connectWith, listenWith, replaceWhenOwned } from './os-stack.js';
-
-interface Local {
-  address: string;
-  port: number;
-  flags: number;
-}
+import { bindOs, connectWith, listenWith, replaceWhenOwned, type Local } from './os-stack.js';
+import { isOsOnly, placeConnection, placeListener, type Placement } from './placement.js';
 
 interface Name {
   address?: string;
@@ -32,9 +27,6 @@ interface Name {
 }
 
 type Done = (status: number) => void;
-
-/** Servers that stay on the OS stack whatever the policy says (a cluster's, whose connections cross processes). */
-export const osOnly = new WeakSet();
 
 export class TCP extends JSStreamBase implements Receiver {
   readonly #type: number;
@@ -88,11 +80,7 @@ export class TCP extends JSStreamBase implements Receiver {
     if (this.#closing) return;
     this.#closing = true;
     this.#os?.close();
-    if (this.#id !== 0) {
-      unregister(this.#id);
-      native().closeSocket(this.#id, reset);
-      this.#id = 0;
-    }
+    this.#letGo(reset);
     const connected = this.#connected;
     this.#connected = undefined;
     this.#liveness.end(Doing.listening | Doing.connecting | Doing.reading);
@@ -101,6 +89,14 @@ export class TCP extends JSStreamBase implements Receiver {
       connected?.(ECANCELED);
       done?.call(this);
     });
+  }
+
+  /** Give the user stack's part of it back. */
+  #letGo(reset: boolean): void {
+    if (this.#id === 0) return;
+    unregister(this.#id);
+    native().closeSocket(this.#id, reset);
+    this.#id = 0;
   }
 
   // --- naming, listening, connecting
@@ -126,7 +122,7 @@ export class TCP extends JSStreamBase implements Receiver {
 
   listen(backlog: number): number {
     const owner = ownerOf(this);
-    const route = this.#routeOfListen(owner);
+    const route = this.#id !== 0 && !isOsOnly(owner) ? 'user' : this.#routeOfListen(owner);
     if (typeof route === 'number') return route;
     const error = route === 'os' ? this.#bindOs() : this.#bindUser();
     if (error < 0) return error;
@@ -143,16 +139,10 @@ export class TCP extends JSStreamBase implements Receiver {
     return 0;
   }
 
-  /** Where a listener goes, or the error that there is no user stack. */
-  #routeOfListen(owner: Owner | undefined): 'user' | 'os' | number {
-    if (this.#os || (owner && osOnly.has(owner))) return 'os';
-    if (this.#id !== 0) return 'user';
+  #routeOfListen(owner: Owner | undefined): Placement {
+    if (this.#os) return 'os';
     const { address, port } = (this.#local ??= { address: '0.0.0.0', port: 0, flags: 0 });
-    const route = currentPolicy().decide('listen', address, port);
-    if (route === 'os') return route;
-    const error = openHost(route === 'auto' ? undefined : owner, 'listen');
-    if (error === 0) return 'user';
-    return route === 'auto' ? 'os' : error;
+    return placeListener(owner, address, port);
   }
 
   /** Hold the local address on the user stack. A machine without IPv6 listens on IPv4, as net does. */
@@ -171,20 +161,11 @@ export class TCP extends JSStreamBase implements Receiver {
 
   #bindOs(): number {
     if (this.#os || !this.#local) return 0;
-    if (this.#id !== 0) {
-      unregister(this.#id);
-      native().closeSocket(this.#id, false);
-      this.#id = 0;
-    }
-    const { address, port, flags } = this.#local;
-    const real = new OsTcp(this.#type);
-    let error = this.#six ? real.bind6(address, port, flags) : real.bind(address, port, flags);
-    if ((error === EAFNOSUPPORT || error === EADDRNOTAVAIL || error === EINVAL) && address === '::') {
-      error = real.bind('0.0.0.0', port, flags);
-    }
-    if (error === 0) this.#os = real;
-    else real.close();
-    return error;
+    this.#letGo(false);
+    const bound = bindOs(this.#type, this.#local, this.#six);
+    if (typeof bound === 'number') return bound;
+    this.#os = bound;
+    return 0;
   }
 
   connect(request: Request, address: string, port: number): number {
@@ -198,7 +179,7 @@ export class TCP extends JSStreamBase implements Receiver {
 
   #connect(request: Request, address: string, port: number, six: boolean): number {
     const owner = ownerOf(this);
-    const route = this.#routeOfConnect(owner, address, port);
+    const route = this.#os ? 'os' : placeConnection(owner, address, port);
     if (typeof route === 'number') return route;
     routes.connect[route]++;
     if (route === 'os') return this.#connectOs(owner, request, address, port, six);
@@ -215,15 +196,6 @@ export class TCP extends JSStreamBase implements Receiver {
     };
     this.#liveness.begin(Doing.connecting);
     return 0;
-  }
-
-  #routeOfConnect(owner: Owner | undefined, address: string, port: number): 'user' | 'os' | number {
-    if (this.#os) return 'os';
-    const route = currentPolicy().decide('connect', address, port);
-    if (route === 'auto') return openedHost()?.holds(address, port) ? 'user' : 'os';
-    if (route === 'os') return route;
-    const error = openHost(owner, 'connect');
-    return error === 0 ? route : error;
   }
 
   #connectOs(owner: Owner | undefined, request: Request, address: string, port: number, six: boolean): number {
@@ -251,15 +223,19 @@ export class TCP extends JSStreamBase implements Receiver {
 
   getsockname(out: Name): number {
     if (this.#os) return this.#os.getsockname(out);
-    if (this.#id === 0 && this.#local && this.#local.port !== 0)
-      return this.#name(out, [this.#local.address, this.#local.port]);
     if (this.#id === 0 && this.#local) {
-      const route = this.#routeOfListen(undefined);
-      if (typeof route === 'number') return route;
-      const error = route === 'os' ? this.#bindOs() : this.#bindUser();
-      return error < 0 ? error : this.getsockname(out);
+      const { address, port } = this.#local;
+      return port !== 0 ? this.#name(out, [address, port]) : this.#bindToName(out);
     }
     return this.#name(out, this.#id === 0 ? undefined : native().local(this.#id));
+  }
+
+  /** Who asks for the name of a port that is still to be chosen has it chosen now. */
+  #bindToName(out: Name): number {
+    const route = this.#routeOfListen(undefined);
+    if (typeof route === 'number') return route;
+    const error = route === 'os' ? this.#bindOs() : this.#bindUser();
+    return error < 0 ? error : this.getsockname(out);
   }
 
   getpeername(out: Name): number {
@@ -462,25 +438,4 @@ if (!streamWrap) {
   ]) {
     Reflect.deleteProperty(TCP.prototype, name);
   }
-}
-
-/** Open the host; what fails is told in full by the error that `owner` will emit for the returned number. */
-function openHost(owner: Owner | undefined, syscall: string): number {
-  try {
-    host();
-    return 0;
-  } catch (error) {
-    if (!isCoded(error)) throw error;
-    if (owner) explain(owner, syscall, error.message);
-    return error.errno ?? EINVAL;
-  }
-}
-
-function explain(owner: Owner, syscall: string, message: string): void {
-  owner.emit = (event, ...values) => {
-    Reflect.deleteProperty(owner, 'emit');
-    const [error] = values;
-    if (event === 'error' && isCoded(error)) error.message = `${syscall} ${error.code}: ${message}`;
-    return owner.emit(event, ...values);
-  };
 }

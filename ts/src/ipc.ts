@@ -2,10 +2,15 @@
 // therefore stay on the OS stack, and sending a socket or a server of the user stack is an error at once, not a hang.
 import type * as childProcess from 'node:child_process';
 import type * as net from 'node:net';
-import { isOs, osOnly, TCP } from './handle.js';
+import { isOs, TCP } from './handle.js';
 import { OsTcp, require } from './internals.js';
+import { osOnly } from './placement.js';
 
 type Send = (message: unknown, handle?: unknown, ...rest: unknown[]) => unknown;
+
+interface SpawnOptions {
+  stdio?: unknown;
+}
 
 /** A process that messages can be sent to. */
 interface Target {
@@ -20,10 +25,11 @@ export function guardMessages(): void {
   guarded = true;
   if (process.channel) guard(process as Target);
   const { ChildProcess } = require('node:child_process') as typeof childProcess;
-  const methods = ChildProcess.prototype as unknown as { spawn: (...values: unknown[]) => unknown };
+  const methods = ChildProcess.prototype as unknown as { spawn: (options: SpawnOptions) => unknown };
   const { spawn } = methods;
-  methods.spawn = function (this: Target, ...values) {
-    const result = spawn.apply(this, values);
+  methods.spawn = function (this: Target, options) {
+    if (Array.isArray(options.stdio)) options.stdio.forEach(refuseUserStack);
+    const result = spawn.call(this, options);
     guard(this);
     return result;
   };
@@ -33,12 +39,15 @@ function guard(target: Target): void {
   const send = target._send;
   if (!send) return;
   target._send = function (message, handle, ...rest) {
-    if (isUserStack(handle)) {
-      const text = 'a socket of the user stack cannot be sent to another process; keep it on the OS stack by policy';
-      throw Object.assign(new TypeError(`multistack: ${text}`), { code: 'ERR_INVALID_HANDLE_TYPE' });
-    }
+    refuseUserStack(handle);
     return send.call(this, message, handle, ...rest);
   };
+}
+
+function refuseUserStack(value: unknown): void {
+  if (!isUserStack(value)) return;
+  const text = 'a socket of the user stack cannot be given to another process; keep it on the OS stack by policy';
+  throw Object.assign(new TypeError(`multistack: ${text}`), { code: 'ERR_INVALID_HANDLE_TYPE' });
 }
 
 function isUserStack(value: unknown): boolean {

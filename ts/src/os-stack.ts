@@ -1,6 +1,26 @@
 // Giving a socket or a server to the OS stack after all: net made it with a handle of ours before its address was
 // known, so the owner gets a real handle in its place.
-import { findSymbol, ownerKeyOfNet, type JSStream, type OsHandle, type Owner } from './internals.js';
+import { EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL } from './errors.js';
+import { findSymbol, OsTcp, ownerKeyOfNet, type JSStream, type OsHandle, type Owner } from './internals.js';
+
+/** What bind was asked for. */
+export interface Local {
+  address: string;
+  port: number;
+  flags: number;
+}
+
+/** A handle of the OS stack that is bound, or the error. A machine without IPv6 gets IPv4, as from net. */
+export function bindOs(type: number, { address, port, flags }: Local, six: boolean): OsHandle | number {
+  const real = new OsTcp(type);
+  let error = six ? real.bind6(address, port, flags) : real.bind(address, port, flags);
+  if ((error === EAFNOSUPPORT || error === EADDRNOTAVAIL || error === EINVAL) && address === '::') {
+    error = real.bind('0.0.0.0', port, flags);
+  }
+  if (error === 0) return real;
+  real.close();
+  return error;
+}
 
 /** Handles of the OS's class that are meant: a patched net lets them pass (patch.ts). */
 export const chosen = new WeakSet();
