@@ -79,7 +79,7 @@ void mst__xdp_watch_close(struct mst__xdp_watch *watch) {
 static void device_is_gone(struct mst__xdp_watch *watch) {
   struct sockaddr_nl nothing = {.nl_family = AF_NETLINK};
   char ignored;
-  bind(watch->fd, (struct sockaddr *)&nothing, sizeof nothing);
+  (void)bind(watch->fd, (struct sockaddr *)&nothing, sizeof nothing);
   while (recv(watch->fd, &ignored, sizeof ignored, MSG_TRUNC) >= 0 || errno == EINTR || errno == ENOBUFS) continue;
   watch->gone = true;
 }

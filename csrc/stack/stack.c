@@ -154,6 +154,6 @@ static uint64_t table_bytes(const struct mst__hash_table *table) {
 
 void mst_stack_get_stats(const mst_stack *stack, struct mst_stack_stats *out) {
   *out = stack->stats;
-  out->memory_bytes += sizeof *stack + table_bytes(&stack->bindings) + table_bytes(&stack->paths) +
-                       table_bytes(&stack->tcp.conns);
+  out->memory_bytes +=
+      sizeof *stack + table_bytes(&stack->bindings) + table_bytes(&stack->paths) + table_bytes(&stack->tcp.conns);
 }

@@ -19,8 +19,8 @@ struct mst_binding {
   mst_stack *stack;
   struct mst_tuple tuple;
   uint32_t refs;
-  struct mst_listener *listener; /* TCP: at most one */
-  struct mst_udp *udp;           /* UDP: at most one */
+  struct mst_listener *listener;   /* TCP: at most one */
+  struct mst_udp *udp;             /* UDP: at most one */
   struct mst__list ephemeral_node; /* TCP: in the pool that connections without a bound port share */
 };
 

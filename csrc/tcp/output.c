@@ -18,7 +18,9 @@ uint32_t mst__receive_window(const struct mst_conn *conn) {
 }
 
 static uint32_t segment_bytes(const struct mst_conn *conn) {
-  return conn->snd_mss - mst__option_bytes(conn);
+  uint32_t options = mst__option_bytes(conn);
+  MST_ASSERT(conn->snd_mss > options);
+  return conn->snd_mss - options;
 }
 
 /* Where the queued bytes end, and with them where FIN stands. */
