@@ -6,7 +6,7 @@
 #include "host_internal.h"
 #include "switch/switch_internal.h"
 
-#define ROUNDS 16u
+#define ROUNDS 8u
 #define INPUT_BATCH 64u
 #define PORT_BUDGET 256u
 #define CHANNEL_BUDGET 1024u

@@ -1,5 +1,6 @@
 #include "arena.h"
 #include "base/seq.h"
+#include "multistack/channel.h"
 
 #define SLAB_BYTES ((size_t)64 << 10)
 
@@ -10,7 +11,7 @@ struct mst__arena_block {
   uint32_t until; /* of a deferred block: the ring position that must have been consumed */
 };
 
-_Static_assert(sizeof(struct mst__arena_block) == 16, "fits the smallest class");
+_Static_assert(sizeof(struct mst__arena_block) == MST_CHANNEL_FREED_BYTES, "fits the smallest class, and the promise");
 
 /* Classes 0..3 are 16, 32, 48, 64; from there on each doubling has four steps: 80, 96, 112, 128, 160, ... */
 static uint32_t class_of(size_t bytes) {

@@ -106,14 +106,16 @@ void mst_channel_free(void *ctx, void *memory, size_t bytes) {
 }
 
 /* Copy the whole packet beside its descriptor. */
-static void fill_inline(struct mst__tx_slot *slot, const struct mst_packet *packet) {
-  uint8_t *to = slot->bytes;
+static int fill_inline(struct mst__tx_slot *slot, const struct mst_packet *packet) {
+  uint32_t filled = 0;
   for (unsigned i = 0; i < packet->iov_count; i++) {
-    memcpy(to, packet->iov[i].base, packet->iov[i].len);
-    to += packet->iov[i].len;
+    if (packet->iov[i].len > packet->len - filled) return -MST_EINVAL;
+    memcpy(slot->bytes + filled, packet->iov[i].base, packet->iov[i].len);
+    filled += (uint32_t)packet->iov[i].len;
   }
-  slot->descriptor.inline_bytes = packet->len;
+  slot->descriptor.inline_bytes = filled;
   slot->descriptor.frag_count = 0;
+  return filled == packet->len ? 0 : -MST_EINVAL;
 }
 
 static int fill_frags(struct mst_channel *channel, struct mst__tx_slot *slot, const struct mst_packet *packet) {
@@ -147,12 +149,8 @@ int mst_channel_send(void *ctx, const struct mst_packet *packet) {
   slot->descriptor.len = packet->len;
   slot->descriptor.gso_size = packet->gso_size;
   slot->descriptor.flags = packet->flags;
-  if (packet->len <= MST_CHANNEL_INLINE_BYTES) {
-    fill_inline(slot, packet);
-  } else {
-    int error = fill_frags(channel, slot, packet);
-    if (error) return error;
-  }
+  int error = packet->len <= MST_CHANNEL_INLINE_BYTES ? fill_inline(slot, packet) : fill_frags(channel, slot, packet);
+  if (error) return error;
   channel->tx_head = head + 1;
   mst__ring_store(&channel->header->tx_head, head + 1);
   return 0;

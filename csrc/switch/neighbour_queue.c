@@ -154,6 +154,16 @@ void mst__neighbour_expire(struct mst_switch *sw) {
   mst__deliver_publish(sw);
 }
 
+void mst__neighbour_forget_channel(struct mst_switch *sw, unsigned id) {
+  MST__LIST_EACH(node, &sw->waiting) {
+    struct waiting_neighbour *neighbour = MST__CONTAINER(node, struct waiting_neighbour, node);
+    MST__LIST_EACH(packet_node, &neighbour->packets) {
+      struct waiting_packet *packet = MST__CONTAINER(packet_node, struct waiting_packet, node);
+      if (packet->channel == id) packet->channel = MST__CHANNELS_MAX;
+    }
+  }
+}
+
 void mst__neighbour_free(struct mst_switch *sw) {
   while (!mst__list_empty(&sw->waiting))
     forget(sw, MST__CONTAINER(sw->waiting.next, struct waiting_neighbour, node), MST_DROP_NEIGHBOUR);

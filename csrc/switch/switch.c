@@ -120,6 +120,7 @@ void mst_switch_detach(mst_switch *sw, unsigned id) {
   struct mst__switch_channel *channel = id < sw->channel_room ? sw->channels[id] : NULL;
   if (!channel) return;
   mst__lease_release_all(sw, channel);
+  mst__neighbour_forget_channel(sw, id);
   sw->channels[id] = NULL;
   sw->stats.to_channel_packets += channel->stats.to_channel_packets;
   sw->stats.to_channel_bytes += channel->stats.to_channel_bytes;

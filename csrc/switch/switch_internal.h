@@ -204,6 +204,8 @@ bool mst__neighbour_is_waited_for(const struct mst_switch *sw, unsigned ifindex,
 void mst__neighbour_retry(struct mst_switch *sw);
 /* Drop what has waited too long. */
 void mst__neighbour_expire(struct mst_switch *sw);
+/* A channel that has left gets no news of its packets, nor does the next one of its id. */
+void mst__neighbour_forget_channel(struct mst_switch *sw, unsigned id);
 void mst__neighbour_free(struct mst_switch *sw);
 
 #endif

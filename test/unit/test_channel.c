@@ -101,6 +101,21 @@ static void payload_must_lie_in_the_arena(void **state) {
   close_pair(&pair);
 }
 
+static void lengths_must_agree(void **state) {
+  (void)state;
+  struct pair pair;
+  open_pair(&pair, &small);
+  uint8_t bytes[300] = {0};
+  struct mst_packet more = {.len = 100, .iov_count = 2, .iov = {{bytes, 60}, {bytes, 300}}};
+  assert_int_equal(mst_channel_send(pair.channel, &more), -MST_EINVAL);
+  struct mst_packet less = {.len = 100, .iov_count = 1, .iov = {{bytes, 60}}};
+  assert_int_equal(mst_channel_send(pair.channel, &less), -MST_EINVAL);
+  struct mst_packet none = {.len = 0, .iov_count = 0};
+  assert_int_equal(mst_channel_send(pair.channel, &none), -MST_EINVAL);
+  assert_int_equal(waiting(&pair), 0);
+  close_pair(&pair);
+}
+
 static void full_ring_says_try_again(void **state) {
   (void)state;
   struct pair pair;
@@ -269,6 +284,7 @@ int main(void) {
       cmocka_unit_test(small_packets_travel_whole),
       cmocka_unit_test(large_packets_travel_by_reference),
       cmocka_unit_test(payload_must_lie_in_the_arena),
+      cmocka_unit_test(lengths_must_agree),
       cmocka_unit_test(full_ring_says_try_again),
       cmocka_unit_test(freed_payload_waits_until_it_is_taken),
       cmocka_unit_test(receive_ring_goes_round),

@@ -22,7 +22,7 @@ static size_t good(uint8_t *out) {
 
 static void stack_to_stack(bool ip4) {
   struct rig rig;
-  struct mst_packet meta;
+  struct mst_packet meta = {0};
   uint8_t packet[200];
   open_pair(&rig);
   size_t bytes = ip4 ? good(packet) : rig_udp(packet, "fd00::1", 1000, "fd00::2", 2000, 32);
@@ -292,7 +292,7 @@ static size_t send_large(struct rig *rig, uint8_t *payload, size_t bytes, uint16
 static void large_packets_pass_whole_between_stacks(void **state) {
   (void)state;
   struct rig rig;
-  struct mst_packet meta;
+  struct mst_packet meta = {0};
   open_pair(&rig);
   uint8_t *payload = mst_channel_alloc(rig.channel[0], 65000);
   fill_random(&rig.random, payload, 65000);
@@ -464,7 +464,7 @@ static void nobody_answers_at_once(void **state) {
   open_pair(&rig);
   assert_int_equal(rig_send(&rig, 0, packet, sim_segment_build(packet, &segment), 0), 0);
   rig_process(&rig);
-  struct mst_packet meta;
+  struct mst_packet meta = {0};
   assert_int_equal(rig_received(&rig, 0, buffer, &meta), 1);
   assert_true(sim_packet_checksums_ok(buffer, meta.len));
   struct sim_segment answer;

@@ -241,7 +241,7 @@ static void waiting_ends_with_failure_or_time(void **state) {
 
 /* What the switch itself finds out about the way, it tells the sender as a router would. */
 static void expect_icmp(struct rig *rig, const uint8_t *about, uint8_t type, uint8_t code) {
-  struct mst_packet meta;
+  struct mst_packet meta = {0};
   uint8_t icmp[400];
   assert_int_equal(rig_received(rig, 0, icmp, &meta), 1);
   assert_true(sim_packet_checksums_ok(icmp, meta.len));
@@ -321,7 +321,7 @@ static void expect_segments(struct rig *rig, const uint8_t *payload, uint32_t by
 
 static void segments_where_the_port_does_not(bool ip4) {
   struct rig rig;
-  struct mst_port_rx meta;
+  struct mst_port_rx meta = {0};
   open_host(&rig, 0, 1500);
   uint8_t *payload = mst_channel_alloc(rig.channel[0], 60000);
   fill_random(&rig.random, payload, 60000);
@@ -354,7 +354,7 @@ static void segments_ip6(void **state) {
 static void completes_checksums(void **state) {
   (void)state;
   struct rig rig;
-  struct mst_port_rx meta;
+  struct mst_port_rx meta = {0};
   open_host(&rig, 0, 1500);
   uint8_t *payload = mst_channel_alloc(rig.channel[0], 1000);
   fill_random(&rig.random, payload, 1000);
@@ -434,7 +434,7 @@ static void the_wire_reaches_holders_alone(void **state) {
   (void)state;
   struct rig rig;
   uint8_t packet[200];
-  struct mst_packet meta;
+  struct mst_packet meta = {0};
   open_host(&rig, 0, 1500);
   size_t bytes = inward(packet);
   rig_far_send(&rig, packet, bytes, 0);
