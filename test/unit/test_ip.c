@@ -139,7 +139,8 @@ static void a_packet_that_may_be_fragmented_is_none_yet(void **state) {
 }
 
 static enum mst_drop with_ip4_options(const uint8_t *options, size_t options_bytes, struct mst__ip *ip) {
-  uint8_t plain[128], packet[192] = {0};
+  static uint8_t packet[192]; /* `ip` points into it */
+  uint8_t plain[128];
   size_t bytes = sample(plain, "10.0.0.1", "10.0.0.2");
   memcpy(packet, plain, 20);
   memcpy(packet + 20, options, options_bytes);
