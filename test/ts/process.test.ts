@@ -1,49 +1,23 @@
 // A whole program on the user stack, from outside: how it starts, routes, fails and ends. Each case is a process.
 import assert from 'node:assert/strict';
-import { execFile, type ExecFileException } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import { credentials } from './credentials.js';
-
-const register = new URL('../../dist/register.js', import.meta.url).href;
-
-interface Result {
-  code: number | string | null;
-  stdout: string;
-  stderr: string;
-}
+import { execute, program, register, type Result } from './programs.js';
 
 interface Settings {
   env?: NodeJS.ProcessEnv;
   flags?: string[];
 }
 
-const folder = mkdtempSync(path.join(tmpdir(), 'multistack-'));
-process.on('exit', () => {
-  rmSync(folder, { recursive: true });
-});
-let programs = 0;
-
-/** Run `source` as a program of its own under register; one that does not end is killed and fails. */
+/** Run `source` as a program of its own under register, on a host that is alone. */
 async function run(source: string, { env = {}, flags = [`--import=${register}`] }: Settings = {}): Promise<Result> {
-  const file = path.join(folder, `program-${programs++}.mjs`);
-  writeFileSync(file, source);
-  return new Promise((resolve) => {
-    const settings = { timeout: 20_000, env: { ...process.env, MULTISTACK_PORTS: 'memory', ...env } };
-    execFile(process.execPath, [...flags, file], settings, (error: ExecFileException | null, stdout, stderr) => {
-      resolve({ code: error ? (error.code ?? error.signal ?? null) : 0, stdout, stderr });
-    });
-  });
+  return execute([process.execPath, ...flags, program(source)], { MULTISTACK_PORTS: 'memory', ...env });
 }
 
-/** A file beside the programs, for them to fork. */
+/** A file for a program to fork, as a literal. */
 function child(source: string): string {
-  const file = path.join(folder, `child-${programs++}.cjs`);
-  writeFileSync(file, source);
-  return JSON.stringify(file);
+  return JSON.stringify(program(source, 'cjs'));
 }
 
 async function prints(source: string, expected: string, settings?: Settings): Promise<void> {
