@@ -2,7 +2,11 @@
 #include "host_internal.h"
 #include "os_linux_internal.h"
 #include <errno.h>
+#include <linux/inet_diag.h>
 #include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 static struct mnl_socket *open_socket(unsigned groups) {
@@ -41,6 +45,46 @@ int mst__netlink_ask(struct mst__os_linux *os, struct nlmsghdr *message, mnl_cb_
   if (bytes < 0) return -errno;
   return mnl_cb_run(buffer, (size_t)bytes, os->sequence, os->port_id, each, user) < 0 ? -errno : 0;
 }
+
+/* --- sockets of the OS's programs --- */
+
+static int on_socket(const struct nlmsghdr *message, void *user) {
+  const struct inet_diag_msg *found = mnl_nlmsg_get_payload(message);
+  const uint16_t *port = user;
+  return ntohs(found->id.idiag_sport) == *port ? MNL_CB_ERROR : MNL_CB_OK;
+}
+
+/* Dump the sockets of one family; 0: none of them has the port. */
+static int look_for_port(struct mnl_socket *nl, int family, uint16_t port) {
+  char buffer[16384];
+  struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+  message->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+  message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  message->nlmsg_seq = (uint32_t)family;
+  struct inet_diag_req_v2 *request = mnl_nlmsg_put_extra_header(message, sizeof *request);
+  request->sdiag_family = (uint8_t)family;
+  request->sdiag_protocol = IPPROTO_TCP;
+  request->idiag_states = ~(1u << TCP_TIME_WAIT | 1u << TCP_CLOSE);
+  if (mnl_socket_sendto(nl, message, message->nlmsg_len) < 0) return -1;
+  for (;;) {
+    ssize_t bytes = mnl_socket_recvfrom(nl, buffer, sizeof buffer);
+    int result = bytes < 0
+                     ? MNL_CB_ERROR
+                     : mnl_cb_run(buffer, (size_t)bytes, (uint32_t)family, mnl_socket_get_portid(nl), on_socket, &port);
+    if (result <= MNL_CB_STOP) return result;
+  }
+}
+
+bool mst__netlink_tcp_port_is_live(uint16_t port) {
+  struct mnl_socket *nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+  if (!nl) return true;
+  bool live = mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) || look_for_port(nl, AF_INET, port) ||
+              look_for_port(nl, AF_INET6, port);
+  mnl_socket_close(nl);
+  return live;
+}
+
+/* --- news --- */
 
 struct news {
   bool routes, neighbours;

@@ -2,6 +2,7 @@
 #include "host_internal.h"
 #include "os_linux_internal.h"
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -72,15 +73,31 @@ static uint16_t port_of(int fd) {
   return ntohs(name.any.sa_family == AF_INET ? name.in.sin_port : name.in6.sin6_port);
 }
 
+/* Connections of an OS program that has ended stay behind in TIME-WAIT; live ones are not ours to cut off. SO_REUSEADDR
+ * binds beside them, but alone it would let every other program that sets it do the same; a socket that listens does
+ * not. So it listens for a moment, behind a filter that drops what comes, and what that leaves behind is exclusive. 0
+ * or errno. */
+static int bind_beside_time_wait(int fd, const struct mst_tuple *tuple, bool ip4) {
+  struct sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
+  struct sock_fprog filter = {.len = 1, .filter = &drop_all};
+  int on = 1, off = 0;
+  if (mst__netlink_tcp_port_is_live(tuple->port)) return EADDRINUSE;
+  if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter)) return errno;
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on)) return errno;
+  if (bind_socket(fd, tuple, ip4) || listen(fd, 1) || shutdown(fd, SHUT_RD)) return errno;
+  return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &off, sizeof off) ? errno : 0;
+}
+
 static int reserve(void *ctx, struct mst_tuple *tuple, intptr_t *cookie) {
   (void)ctx;
   bool ip4 = mst_addr_is_ip4(&tuple->addr);
   int fd = open_socket(ip4 ? AF_INET : AF_INET6, tuple->protocol);
   if (fd < 0) return map_bind_error(errno);
-  if (bind_socket(fd, tuple, ip4)) {
-    int error = map_bind_error(errno);
+  int error = bind_socket(fd, tuple, ip4) ? errno : 0;
+  if (error == EADDRINUSE && tuple->protocol == MST_TCP && tuple->port) error = bind_beside_time_wait(fd, tuple, ip4);
+  if (error) {
     close(fd);
-    return error;
+    return map_bind_error(error);
   }
   if (!tuple->port) tuple->port = port_of(fd);
   *cookie = fd;

@@ -28,4 +28,7 @@ void mst__netlink_close(struct mst__os_linux *os);
  * call that asks. */
 int mst__netlink_ask(struct mst__os_linux *os, struct nlmsghdr *message, mnl_cb_t each, void *user);
 
+/* Whether any socket of the OS's, in whatever state but TIME-WAIT, has this local TCP port (or it cannot be told). */
+bool mst__netlink_tcp_port_is_live(uint16_t port);
+
 #endif

@@ -268,6 +268,53 @@ static void reservations_shut_os_programs_out(void **state) {
   mst__os_linux_close(os);
 }
 
+static int os_socket(uint16_t port, int reuse, int *error) {
+  struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse), 0);
+  *error = bind(fd, (struct sockaddr *)&sin, sizeof sin) ? errno : 0;
+  if (!*error) *error = listen(fd, 1) ? errno : 0;
+  return fd;
+}
+
+/* A server of the OS's that served somebody and ended leaves TIME-WAIT behind; its port can be held all the same, and
+ * is then held against programs that would share it too. */
+static void ports_in_time_wait_can_be_held(void **state) {
+  (void)state;
+  struct mst__os_linux *os;
+  intptr_t cookie;
+  uint16_t port;
+  int error;
+  close(os_program(&port));
+  int listener = os_socket(port, 1, &error);
+  assert_int_equal(error, 0);
+  struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+  int client = socket(AF_INET, SOCK_STREAM, 0);
+  assert_int_equal(connect(client, (struct sockaddr *)&sin, sizeof sin), 0);
+  int served = accept(listener, NULL, NULL);
+  assert_int_equal(mst__os_linux_open(&os, NULL), 0);
+  const struct mst_switch_os *ops = mst__os_linux_ops(os);
+  struct mst_tuple tuple = {.addr = addr("127.0.0.1"), .port = port, .protocol = MST_TCP};
+  assert_int_equal(ops->reserve(ops->ctx, &tuple, &cookie), -MST_EADDRINUSE); /* it still listens */
+  close(listener);
+  assert_int_equal(ops->reserve(ops->ctx, &tuple, &cookie), -MST_EADDRINUSE); /* a connection is alive */
+  close(served);                                                              /* closes first: TIME-WAIT is here */
+  close(client);
+  assert_int_equal(ops->reserve(ops->ctx, &tuple, &cookie), 0);
+  for (int reuse = 0; reuse < 2; reuse++) {
+    close(os_socket(port, reuse, &error));
+    assert_int_equal(error, EADDRINUSE);
+  }
+  int refused = socket(AF_INET, SOCK_STREAM, 0);
+  assert_int_equal(connect(refused, (struct sockaddr *)&sin, sizeof sin), -1); /* the reservation serves nobody */
+  assert_int_equal(errno, ECONNREFUSED);
+  close(refused);
+  ops->unreserve(ops->ctx, cookie);
+  close(os_socket(port, 1, &error));
+  assert_int_equal(error, 0);
+  mst__os_linux_close(os);
+}
+
 static void routes_come_from_the_kernel(void **state) {
   (void)state;
   struct mst__os_linux *os;
@@ -291,7 +338,7 @@ int main(void) {
       cmocka_unit_test(host_at_rest_wants_nothing),     cmocka_unit_test(stacks_cannot_hold_the_same_tuple),
       cmocka_unit_test(bad_ports_are_told_in_one_line), cmocka_unit_test(statistics_are_one_json_object),
       cmocka_unit_test(captures_hold_all_packets),      cmocka_unit_test(reservations_shut_os_programs_out),
-      cmocka_unit_test(routes_come_from_the_kernel),
+      cmocka_unit_test(ports_in_time_wait_can_be_held), cmocka_unit_test(routes_come_from_the_kernel),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
