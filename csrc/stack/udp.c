@@ -204,22 +204,36 @@ static int send_from(const mst_udp *udp, const struct mst_addr *source, const st
     packet.iov[0].len = packet.len;
     return mst__stack_output(stack, &packet);
   }
-  uint8_t *payload = mst__alloc(stack, payload_bytes);
-  if (!payload) return -MST_ENOMEM;
-  gather(payload, iov, count);
-  packet.iov[1] = (struct mst_iov){payload, payload_bytes};
+  uint8_t *memory = mst__alloc(stack, MST_CHANNEL_FREED_BYTES + payload_bytes);
+  if (!memory) return -MST_ENOMEM;
+  gather(memory + MST_CHANNEL_FREED_BYTES, iov, count);
+  packet.iov[1] = (struct mst_iov){memory + MST_CHANNEL_FREED_BYTES, payload_bytes};
   packet.iov_count = 2;
   int rc = mst__stack_output(stack, &packet);
-  mst__free(stack, payload, payload_bytes);
+  mst__free(stack, memory, MST_CHANNEL_FREED_BYTES + payload_bytes);
   return rc;
 }
 
-int mst_udp_send(mst_udp *udp, const struct mst_iov *iov, size_t count, const struct mst_endpoint *remote) {
+/* The source address that the caller asks for, if any, in place of `*source`. */
+static int choose_source(const mst_udp *udp, const struct mst_endpoint *local, struct mst_addr *source) {
+  if (!local || mst_addr_is_any(&local->addr)) return 0;
+  if (mst_addr_is_ip4(&local->addr) != mst_addr_is_ip4(source)) return -MST_EADDRNOTAVAIL;
+  bool bound = !mst_addr_is_any(&udp->binding->tuple.addr);
+  if (mst_addr_is_multicast(&local->addr) || (bound && !mst_addr_equal(&local->addr, source)))
+    return -MST_EADDRNOTAVAIL;
+  *source = local->addr;
+  return 0;
+}
+
+int mst_udp_send(mst_udp *udp, const struct mst_iov *iov, size_t count, const struct mst_endpoint *local,
+                 const struct mst_endpoint *remote) {
   bool to_peer = !remote;
   if (to_peer && !udp->connected) return -MST_EDESTADDRREQ;
   if (to_peer) remote = &udp->remote;
   struct mst_route route;
   int rc = route_to(udp, remote, &route);
+  if (!rc && to_peer) route.source = udp->source;
+  if (!rc) rc = choose_source(udp, local, &route.source);
   if (rc) return rc;
   size_t payload_bytes = 0;
   for (size_t i = 0; i < count; i++) {
@@ -229,7 +243,7 @@ int mst_udp_send(mst_udp *udp, const struct mst_iov *iov, size_t count, const st
   bool ip4 = mst_addr_is_ip4(&remote->addr);
   size_t headers_bytes = (ip4 ? MST__IP4_HEADER_BYTES : MST__IP6_HEADER_BYTES) + MST__UDP_HEADER_BYTES;
   if (payload_bytes + headers_bytes > mtu_to(udp, &remote->addr, route.mtu)) return -MST_EMSGSIZE;
-  rc = send_from(udp, to_peer ? &udp->source : &route.source, iov, count, (uint32_t)payload_bytes, remote);
+  rc = send_from(udp, &route.source, iov, count, (uint32_t)payload_bytes, remote);
   if (!rc) stack_of(udp)->stats.udp_out_datagrams++;
   return rc;
 }

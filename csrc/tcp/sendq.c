@@ -1,9 +1,12 @@
 #include "tcp/sendq.h"
+#include "multistack/channel.h"
 #include <string.h>
 
 /* Whole chunks, header included, are size classes of the arena. A long queue is made of large chunks, so that one
  * 64 KB packet needs few of them. */
 static const uint32_t chunk_sizes[] = {1024, 4096, 16384, 65536};
+
+_Static_assert(offsetof(struct mst__send_chunk, data) >= MST_CHANNEL_FREED_BYTES, "a freed chunk may still be sent");
 
 static uint32_t chunk_capacity(const struct mst__sendq *queue, size_t bytes) {
   size_t want = bytes + queue->bytes / 2;

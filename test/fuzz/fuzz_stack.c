@@ -167,7 +167,7 @@ static void use_udp(struct fuzz *f) {
   }
   struct mst_iov iov = {buffer, word(f) % sizeof buffer};
   switch (kind >> 4 & 3) {
-  case 0: mst_udp_send(f->udp, &iov, 1, kind & 8 ? NULL : &remote); break;
+  case 0: mst_udp_send(f->udp, &iov, 1, NULL, kind & 8 ? NULL : &remote); break;
   case 1: mst_udp_receive(f->udp, buffer, iov.len, &remote, NULL); break;
   case 2: mst_udp_connect(f->udp, kind & 8 ? NULL : &remote); break;
   default: mst_udp_close(f->udp); f->udp = NULL;

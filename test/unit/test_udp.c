@@ -82,7 +82,7 @@ static ptrdiff_t receive(struct world *w, char *out, size_t bytes, struct mst_en
 
 static int send_to(struct world *w, const void *data, size_t bytes, const struct mst_endpoint *to) {
   struct mst_iov iov = {data, bytes};
-  return mst_udp_send(w->udp, &iov, 1, to);
+  return mst_udp_send(w->udp, &iov, 1, NULL, to);
 }
 
 /* What arrived at the peer: checks the headers, returns the payload. free() the packet. */
@@ -157,7 +157,7 @@ static void sends_short_and_long_datagrams(void **state) {
     struct mst_endpoint to = at(&w, w.peer, 99);
     for (size_t i = 0; i < COUNT(sizes); i++) {
       struct mst_iov iov[3] = {{big, sizes[i] / 3}, {NULL, 0}, {big + sizes[i] / 3, sizes[i] - sizes[i] / 3}};
-      assert_int_equal(mst_udp_send(w.udp, iov, 3, &to), 0);
+      assert_int_equal(mst_udp_send(w.udp, iov, 3, NULL, &to), 0);
       const uint8_t *data;
       size_t bytes;
       struct sim_packet *packet = sent(&w, &data, &bytes);
@@ -188,7 +188,7 @@ static void never_sends_more_than_the_path_carries(void **state) {
     assert_int_equal(send_to(&w, big, fits + 1, &to), -MST_EMSGSIZE);
     assert_int_equal(send_to(&w, big, sizeof big, &to), -MST_EMSGSIZE);
     struct mst_iov huge[2] = {{big, SIZE_MAX}, {big, 2}};
-    assert_int_equal(mst_udp_send(w.udp, huge, 2, &to), -MST_EMSGSIZE);
+    assert_int_equal(mst_udp_send(w.udp, huge, 2, NULL, &to), -MST_EMSGSIZE);
     w.host->route_mtu = 65536;
     fits = ip4 ? 65507 : 65535 - 48;
     assert_int_equal(send_to(&w, big, fits, &to), 0);
@@ -243,6 +243,39 @@ static void the_family_must_fit_the_binding(void **state) {
       w.ip4 = ip4;
       arrive(&w, 9, 53, "x", 1);
       assert_int_equal(receive(&w, NULL, 0, NULL, NULL), (ip4 ? rows[i].ip4 : rows[i].ip6) ? 1 : -MST_EAGAIN);
+    }
+    world_free(&w);
+  }
+}
+
+/* A server on the wildcard answers from the address that was asked (RFC 1122 4.1.3.5). */
+static void the_source_can_be_chosen(void **state) {
+  (void)state;
+  for (int exact = 0; exact < 2; exact++) {
+    struct world w;
+    world_new(&w, true);
+    open_socket(&w, exact ? w.host->ip4 : MST_ADDR_ANY6, 53, 0);
+    struct mst_endpoint to = at(&w, w.peer, 9), own = at(&w, w.host, 0), other = {.addr = addr("10.9.9.9")};
+    struct mst_endpoint ip6 = {.addr = w.host->ip6}, many = {.addr = addr("224.0.0.1")}, any = {.addr = MST_ADDR_ANY6};
+    struct mst_iov iov = {"x", 1};
+    assert_int_equal(mst_udp_send(w.udp, &iov, 1, &ip6, &to), -MST_EADDRNOTAVAIL);
+    assert_int_equal(mst_udp_send(w.udp, &iov, 1, &many, &to), -MST_EADDRNOTAVAIL);
+    assert_int_equal(mst_udp_send(w.udp, &iov, 1, &other, &to), exact ? -MST_EADDRNOTAVAIL : 0);
+    assert_int_equal(mst_udp_send(w.udp, &iov, 1, &own, &to), 0);
+    assert_int_equal(mst_udp_send(w.udp, &iov, 1, &any, &to), 0);
+    assert_int_equal(mst_udp_connect(w.udp, &to), 0);
+    assert_int_equal(mst_udp_send(w.udp, &iov, 1, &other, NULL), exact ? -MST_EADDRNOTAVAIL : 0);
+    assert_int_equal(mst_udp_send(w.udp, &iov, 1, NULL, NULL), 0);
+    const struct mst_addr expected[] = {other.addr, own.addr, own.addr, other.addr, own.addr};
+    for (size_t i = 0; i < COUNT(expected); i++) {
+      const uint8_t *data;
+      size_t bytes;
+      struct mst_addr source, destination;
+      if (exact && mst_addr_equal(&expected[i], &other.addr)) continue;
+      struct sim_packet *packet = sent(&w, &data, &bytes);
+      sim_ip_addresses(packet->bytes, &source, &destination);
+      assert_true(mst_addr_equal(&source, &expected[i]));
+      free(packet);
     }
     world_free(&w);
   }
@@ -502,7 +535,7 @@ static void packets_have_the_meaning_of_a_virtio_header(void **state) {
   struct mst_endpoint to = {.addr = addr("10.0.0.9"), .port = 7};
   for (size_t bytes = 0; bytes <= sizeof data; bytes++) {
     struct mst_iov iov = {data, bytes};
-    assert_int_equal(mst_udp_send(udp, &iov, 1, &to), 0);
+    assert_int_equal(mst_udp_send(udp, &iov, 1, NULL, &to), 0);
     assert_int_equal(net.packet.len, 28 + bytes);
     assert_int_equal(net.packet.flags, MST_CSUM_PARTIAL);
     assert_int_equal(net.packet.gso_size, 0);
@@ -525,11 +558,11 @@ static void sends_from_where_it_is_bound(void **state) {
   assert_int_equal(mst_bind(stack, MST_UDP, &local, 0, &binding), 0);
   assert_int_equal(mst_udp_open(stack, binding, on_event, NULL, &udp), 0);
   mst_unbind(binding);
-  assert_int_equal(mst_udp_send(udp, NULL, 0, &to), 0);
+  assert_int_equal(mst_udp_send(udp, NULL, 0, NULL, &to), 0);
   assert_memory_equal(net.bytes + 12, local.addr.bytes + 12, 4);
   assert_int_equal(sim_get16(net.bytes + 20), 53);
   assert_int_equal(mst_udp_connect(udp, &to), 0);
-  assert_int_equal(mst_udp_send(udp, NULL, 0, NULL), 0);
+  assert_int_equal(mst_udp_send(udp, NULL, 0, NULL, NULL), 0);
   assert_memory_equal(net.bytes + 12, local.addr.bytes + 12, 4);
   mst_stack_destroy(stack);
 }
@@ -670,11 +703,11 @@ static void two_stacks_talk(void **state) {
       uint8_t out[1400], in[1400];
       memset(out, (int)bytes, sizeof out);
       struct mst_iov iov = {out, bytes};
-      assert_int_equal(mst_udp_send(ua, &iov, 1, &to), 0);
+      assert_int_equal(mst_udp_send(ua, &iov, 1, NULL, &to), 0);
       sim_run_for(sim, SIM_MS);
       assert_int_equal(mst_udp_receive(ub, in, sizeof in, &from, NULL), bytes);
       assert_memory_equal(in, out, bytes);
-      assert_int_equal(mst_udp_send(ub, &iov, 1, &from), 0);
+      assert_int_equal(mst_udp_send(ub, &iov, 1, NULL, &from), 0);
       sim_run_for(sim, SIM_MS);
       assert_int_equal(mst_udp_receive(ua, in, sizeof in, NULL, NULL), bytes);
     }
@@ -713,6 +746,7 @@ int main(void) {
       cmocka_unit_test(never_sends_more_than_the_path_carries),
       cmocka_unit_test(says_why_it_cannot_send),
       cmocka_unit_test(the_family_must_fit_the_binding),
+      cmocka_unit_test(the_source_can_be_chosen),
       cmocka_unit_test(a_tuple_has_one_socket),
       cmocka_unit_test(takes_an_ephemeral_port),
       cmocka_unit_test(connected_it_hears_its_peer_alone),

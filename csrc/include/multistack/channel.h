@@ -36,7 +36,9 @@ void mst_channel_destroy(mst_channel *channel);
 /* --- the stack's side --- */
 
 /* Memory from the arena; the shapes of mst_env.alloc and .free, with the channel as ctx. What is freed while a packet
- * that the switch has not yet taken may point into it is kept back until the switch has taken it. */
+ * that the switch has not yet taken may point into it is kept back until the switch has taken it; all but its first
+ * MST_CHANNEL_FREED_BYTES keep their contents so long. */
+#define MST_CHANNEL_FREED_BYTES 16
 void *mst_channel_alloc(void *channel, size_t bytes);
 void mst_channel_free(void *channel, void *memory, size_t bytes);
 

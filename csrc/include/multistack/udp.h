@@ -24,9 +24,13 @@ void mst_udp_close(mst_udp *udp);
 int mst_udp_connect(mst_udp *udp, const struct mst_endpoint *remote);
 void mst_udp_local(const mst_udp *udp, struct mst_endpoint *out);
 
-/* Send one datagram; the bytes are copied. `remote` may be NULL on a connected socket. 0, -MST_EMSGSIZE (does not fit
- * the path without fragments), -MST_ENETUNREACH, -MST_EDESTADDRREQ, -MST_EAGAIN (ring full), -MST_ENOMEM. */
-int mst_udp_send(mst_udp *udp, const struct mst_iov *iov, size_t count, const struct mst_endpoint *remote);
+/* Send one datagram; the bytes are copied. `remote` may be NULL on a connected socket. `local` chooses the source
+ * address of a socket on a wildcard (RFC 1122 4.1.3.5): what mst_udp_receive told, so that who asked is answered from
+ * the address that was asked; NULL or a wildcard: the binding's own or the route's. Its port is not looked at. 0,
+ * -MST_EMSGSIZE (does not fit the path without fragments), -MST_ENETUNREACH, -MST_EDESTADDRREQ, -MST_EADDRNOTAVAIL
+ * (`local` is not of the binding), -MST_EAGAIN (ring full), -MST_ENOMEM. */
+int mst_udp_send(mst_udp *udp, const struct mst_iov *iov, size_t count, const struct mst_endpoint *local,
+                 const struct mst_endpoint *remote);
 
 /* Take the oldest datagram. Returns its size (what exceeds `bytes` is cut), or -MST_EAGAIN. `remote` and `local` may
  * be NULL. */

@@ -81,7 +81,7 @@ static int send_now(mst_uv_udp_t *udp, const uv_buf_t *bufs, unsigned nbufs, con
     mst__uv_endpoint_destination(&remote);
   }
   size_t count = mst__uv_bufs_iov(bufs, nbufs, 0, iov);
-  return mst_udp_send(udp->udp, iov, count, addr ? &remote : NULL);
+  return mst_udp_send(udp->udp, iov, count, NULL, addr ? &remote : NULL);
 }
 
 int mst_uv_udp_try_send(mst_uv_udp_t *udp, const uv_buf_t bufs[], unsigned nbufs, const struct sockaddr *addr) {
