@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#define BYTES 60000
+#define BYTES 30000
 
 struct side {
   struct sim_node *node;
