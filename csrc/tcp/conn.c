@@ -4,11 +4,12 @@
 
 static uint32_t flow_hash(mst_stack *stack, const struct mst__flow *flow) {
   uint8_t key[36];
-  memcpy(key, flow->local_addr.bytes, 16);
-  memcpy(key + 16, flow->remote_addr.bytes, 16);
-  memcpy(key + 32, &flow->local_port, 2);
-  memcpy(key + 34, &flow->remote_port, 2);
-  return (uint32_t)mst__hash(&stack->hash_key, key, sizeof key);
+  size_t skip = mst_addr_is_ip4(&flow->local_addr) ? 12 : 0, bytes = 16 - skip;
+  memcpy(key, &flow->local_port, 2);
+  memcpy(key + 2, &flow->remote_port, 2);
+  memcpy(key + 4, flow->local_addr.bytes + skip, bytes);
+  memcpy(key + 4 + bytes, flow->remote_addr.bytes + skip, bytes);
+  return (uint32_t)mst__hash(&stack->hash_key, key, 4 + 2 * bytes);
 }
 
 static bool same_flow(const struct mst__flow *a, const struct mst__flow *b) {

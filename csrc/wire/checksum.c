@@ -19,6 +19,16 @@ static inline uint64_t tail_sum(const uint8_t *p, size_t bytes) {
   return halves(load64(padded));
 }
 
+static inline uint32_t load32(const uint8_t *p) {
+  uint32_t word;
+  memcpy(&word, p, 4);
+  return word;
+}
+
+uint64_t mst__csum_ip4_header(const uint8_t *header) {
+  return halves(load64(header)) + halves(load64(header + 8)) + load32(header + 16);
+}
+
 uint64_t mst__csum_add(uint64_t sum, const void *data, size_t bytes) {
   const uint8_t *p = data;
   size_t words = bytes / 8;
@@ -53,8 +63,8 @@ uint64_t mst__csum_pseudo(const struct mst_addr *source, const struct mst_addr *
   uint8_t rest[8] = {0};
   mst__put32(rest, bytes);
   rest[7] = protocol;
-  size_t skip = mst_addr_is_ip4(destination) ? 12 : 0;
-  uint64_t sum = mst__csum_add(0, rest, sizeof rest);
-  sum = mst__csum_add(sum, source->bytes + skip, 16 - skip);
-  return mst__csum_add(sum, destination->bytes + skip, 16 - skip);
+  uint64_t sum = halves(load64(rest));
+  if (mst_addr_is_ip4(destination)) return sum + load32(source->bytes + 12) + load32(destination->bytes + 12);
+  sum += halves(load64(source->bytes)) + halves(load64(source->bytes + 8));
+  return sum + halves(load64(destination->bytes)) + halves(load64(destination->bytes + 8));
 }

@@ -4,6 +4,9 @@
 
 #include "multistack/types.h"
 
+/* The sum of the 20 bytes of an IPv4 header without options. */
+uint64_t mst__csum_ip4_header(const uint8_t *header);
+
 /* Sum of 16-bit words in memory order, added to `sum`; not folded. An odd last byte counts as followed by zero, so
  * only the last of several pieces may be odd. */
 uint64_t mst__csum_add(uint64_t sum, const void *data, size_t bytes);

@@ -28,8 +28,11 @@ static enum mst_drop parse_ip4(const uint8_t *data, size_t bytes, struct mst__ip
   size_t header_bytes = (data[0] & 15u) * 4, total_bytes = mst__get16(data + 2);
   if (header_bytes < MST__IP4_HEADER_BYTES || total_bytes < header_bytes) return MST_DROP_IP_HEADER;
   if (total_bytes > bytes) return MST_DROP_SHORT;
-  if (mst__csum_fold(mst__csum_add(0, data, header_bytes)) != 0xffff) return MST_DROP_IP_CHECKSUM;
-  enum mst_drop drop = check_ip4_options(data + MST__IP4_HEADER_BYTES, header_bytes - MST__IP4_HEADER_BYTES);
+  size_t options_bytes = header_bytes - MST__IP4_HEADER_BYTES;
+  uint64_t sum = mst__csum_ip4_header(data);
+  if (options_bytes) sum = mst__csum_add(sum, data + MST__IP4_HEADER_BYTES, options_bytes);
+  if (mst__csum_fold(sum) != 0xffff) return MST_DROP_IP_CHECKSUM;
+  enum mst_drop drop = check_ip4_options(data + MST__IP4_HEADER_BYTES, options_bytes);
   if (drop) return drop;
   uint16_t fragment = mst__get16(data + 6);
   if (fragment & MORE_FRAGMENTS_OR_OFFSET) return MST_DROP_FRAGMENT;
@@ -132,7 +135,7 @@ static size_t build_ip4(uint8_t *out, const struct mst__ip_fields *fields) {
   mst__put16(out + 10, 0);
   memcpy(out + 12, fields->source->bytes + 12, 4);
   memcpy(out + 16, fields->destination->bytes + 12, 4);
-  uint16_t checksum = (uint16_t)~mst__csum_fold(mst__csum_add(0, out, MST__IP4_HEADER_BYTES));
+  uint16_t checksum = (uint16_t)~mst__csum_fold(mst__csum_ip4_header(out));
   memcpy(out + 10, &checksum, 2);
   return MST__IP4_HEADER_BYTES;
 }
