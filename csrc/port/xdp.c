@@ -275,7 +275,7 @@ static int open_queues(struct xdp_port *p, struct mst_failure *failure) {
     if (error == -EPERM || error == -EACCES)
       return mst__port_fail(failure, -MST_EPERM,
                             "xdp:%s: not permitted to open an AF_XDP socket: run as root, or with the capabilities "
-                            "CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_IPC_LOCK",
+                            "CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON and CAP_IPC_LOCK",
                             p->device.name);
     if (error == -ENOBUFS)
       return mst__port_fail(failure, -MST_ENOBUFS,

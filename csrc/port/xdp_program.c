@@ -84,7 +84,7 @@ static int fail(const struct mst__xdp_device *device, int error, const char *wha
   if (error == -EPERM || error == -EACCES)
     return mst__port_fail(failure, -MST_EPERM,
                           "xdp:%s: not permitted to %s the XDP program: run as root, or with the capabilities "
-                          "CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_IPC_LOCK",
+                          "CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON and CAP_IPC_LOCK",
                           device->name, what);
   if (error == -ENOSYS || error == -EINVAL)
     return mst__port_fail(failure, -MST_ENOSYS,

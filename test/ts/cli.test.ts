@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { effectiveCapabilities, grantCommand, missingCapabilities } from '../../ts/src/cli/doctor/capabilities.js';
-import { judgeDevice, type Link } from '../../ts/src/cli/doctor/devices.js';
+import { judgeDevice, judgeTap, withoutCapabilities, type Link } from '../../ts/src/cli/doctor/devices.js';
 import { checkKernel } from '../../ts/src/cli/doctor/kernel.js';
 import { environment, nodeCommand } from '../../ts/src/cli/run.js';
 
@@ -55,16 +55,23 @@ test('a device that is down, or has no Ethernet header, is refused', () => {
   assert.not(judgeDevice({ ...eth0, link_type: 'none' }, undefined, 1).works);
 });
 
-test('the kernel is judged by release, AF_XDP and tun', () => {
-  const facts = { release: '6.1.0-13-amd64', protocols: 'XDP  1088 0\n', btf: true, tun: 'usable' } as const;
+test('a port that lacks capabilities does not work, and says which', () => {
+  const verdict = withoutCapabilities(judgeDevice(eth0, 'virtio_net', 1), ['CAP_BPF']);
+  assert.not(verdict.works);
+  assert.match(verdict.detail, /^needs CAP_BPF; then: native/);
+  assert.is(withoutCapabilities(judgeTap('missing'), ['CAP_NET_ADMIN']).fix, 'modprobe tun');
+  assert.ok(withoutCapabilities(judgeTap('usable'), []).works);
+});
+
+test('the kernel is judged by release and AF_XDP', () => {
+  const facts = { release: '6.1.0-13-amd64', protocols: 'XDP  1088 0\n', btf: true };
   assert.ok(checkKernel(facts).every((check) => check.ok));
-  const old = checkKernel({ ...facts, release: '5.4.0', protocols: 'TCP 1 2\n', tun: 'missing' });
+  const old = checkKernel({ ...facts, release: '5.4.0', protocols: 'TCP 1 2\n' });
   assert.equal(
     old.filter((check) => !check.ok).map((check) => [check.name, check.fix !== undefined]),
     [
       ['kernel', true],
       ['AF_XDP', true],
-      ['tap', true],
     ],
   );
 });

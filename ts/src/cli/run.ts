@@ -69,7 +69,11 @@ function findProgram(name: string, searchPath: string): string | undefined {
 }
 
 function isFile(file: string): boolean {
-  return statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
+  try {
+    return statSync(file).isFile();
+  } catch {
+    return false; // absent, or in a folder that is not for this user
+  }
 }
 
 function isExecutable(file: string): boolean {

@@ -7,6 +7,7 @@ const bits = {
   CAP_NET_RAW: 13,
   CAP_IPC_LOCK: 14,
   CAP_SYS_ADMIN: 21,
+  CAP_PERFMON: 38,
   CAP_BPF: 39,
 } as const;
 
@@ -19,8 +20,8 @@ export function effectiveCapabilities(status: string): Set<Capability> {
   for (const [name, bit] of Object.entries(bits) as [Capability, number][]) {
     if (((mask >> BigInt(bit)) & 1n) === 1n) held.add(name);
   }
-  // Before CAP_BPF was split off, and still, CAP_SYS_ADMIN implies it.
-  if (held.has('CAP_SYS_ADMIN')) held.add('CAP_BPF');
+  // These two were split off from CAP_SYS_ADMIN, which still implies them.
+  if (held.has('CAP_SYS_ADMIN')) held.add('CAP_BPF').add('CAP_PERFMON');
   return held;
 }
 
@@ -29,8 +30,11 @@ export function missingCapabilities(held: ReadonlySet<Capability>, needed: reado
   return needed.filter((name) => !held.has(name));
 }
 
-/** What an xdp port asks of its process: attach a program, an AF_XDP socket, locked memory for its frames. */
-export const xdpCapabilities = ['CAP_NET_ADMIN', 'CAP_NET_RAW', 'CAP_BPF', 'CAP_IPC_LOCK'] as const;
+/** What an xdp port asks of its process: load and attach a program, AF_XDP sockets, locked memory for their frames. */
+export const xdpCapabilities = ['CAP_NET_ADMIN', 'CAP_NET_RAW', 'CAP_BPF', 'CAP_PERFMON', 'CAP_IPC_LOCK'] as const;
+
+/** What a tap port asks of its process. */
+export const tapCapabilities = ['CAP_NET_ADMIN'] as const;
 
 /** The command line prefix that gives a user's process `capabilities` without making it root. */
 export function grantCommand(capabilities: readonly Capability[], uid: number, gid: number): string {

@@ -1,4 +1,5 @@
-// Which network devices an xdp port could carry, from what `ip -json -details link` says of them.
+// Which ports would work: xdp on each network device, from what `ip -json -details link` says of it, and tap.
+import type { Capability } from './capabilities.js';
 
 /** The fields of iproute2's JSON that matter here. */
 export interface Link {
@@ -10,7 +11,7 @@ export interface Link {
   xdp?: { mode?: number; prog?: { id?: number }; attached?: unknown[] };
 }
 
-export interface DeviceVerdict {
+export interface PortVerdict {
   port: string;
   works: boolean;
   detail: string;
@@ -31,7 +32,7 @@ const nativeDrivers = new Set(
  * @param driver its driver, undefined for a software device
  * @param queues its receive queues
  */
-export function judgeDevice(link: Link, driver: string | undefined, queues: number): DeviceVerdict {
+export function judgeDevice(link: Link, driver: string | undefined, queues: number): PortVerdict {
   const port = `xdp:${link.ifname}`;
   const program = attachedProgram(link);
   if (link.link_type !== 'ether' && link.link_type !== 'loopback') {
@@ -53,6 +54,21 @@ export function judgeDevice(link: Link, driver: string | undefined, queues: numb
     works: true,
     detail: `${expectedMode(link, driver)}, ${plural(queues, 'receive queue')}, MTU ${link.mtu}`,
   };
+}
+
+/** @param tun whether /dev/net/tun is there and may be opened */
+export function judgeTap(tun: 'usable' | 'forbidden' | 'missing'): PortVerdict {
+  const port = 'tap:NAME';
+  if (tun === 'usable') return { port, works: true, detail: '/dev/net/tun' };
+  return tun === 'missing'
+    ? { port, works: false, detail: 'there is no /dev/net/tun', fix: 'modprobe tun' }
+    : { port, works: false, detail: 'this user may not open /dev/net/tun', fix: 'chmod 0666 /dev/net/tun' };
+}
+
+/** The same verdict for a process that lacks `missing`; the report tells once how to get them. */
+export function withoutCapabilities(verdict: PortVerdict, missing: readonly Capability[]): PortVerdict {
+  if (missing.length === 0 || !verdict.works) return verdict;
+  return { ...verdict, works: false, detail: `needs ${missing.join(' ')}; then: ${verdict.detail}` };
 }
 
 function attachedProgram({ xdp }: Link): string | undefined {

@@ -8,16 +8,17 @@ import {
   effectiveCapabilities,
   grantCommand,
   missingCapabilities,
+  tapCapabilities,
   xdpCapabilities,
   type Capability,
 } from './capabilities.js';
-import { judgeDevice, type DeviceVerdict, type Link } from './devices.js';
+import { judgeDevice, judgeTap, withoutCapabilities, type Link, type PortVerdict } from './devices.js';
 import { checkKernel, type Check, type KernelFacts } from './kernel.js';
 
 interface Report {
   ok: boolean;
   checks: Check[];
-  ports: DeviceVerdict[];
+  ports: PortVerdict[];
 }
 
 /** Print what works here. Returns 0 when devices can be carried, 1 when something is missing for it. */
@@ -28,13 +29,19 @@ export function doctor(json: boolean): number {
 }
 
 function examine(): Report {
-  const checks = [checkNode(), checkAddon(), ...checkKernel(kernelFacts()), checkCapabilities()];
-  const ports: DeviceVerdict[] = [
+  const held = effectiveCapabilities(readOr('/proc/self/status', ''));
+  const wanted: Capability[] = xdpCapabilities.filter((name) => name !== 'CAP_IPC_LOCK' || !unlimitedLockedMemory());
+  const missing = missingCapabilities(held, wanted);
+  const checks = [checkNode(), checkAddon(), ...checkKernel(kernelFacts()), checkCapabilities(wanted, missing)];
+  const ports: PortVerdict[] = [
     { port: 'memory', works: true, detail: 'stacks of one process among themselves; no privilege needed' },
-    ...links().map((link) => judgeDevice(link, driverOf(link.ifname), receiveQueues(link.ifname))),
+    ...links()
+      .map((link) => judgeDevice(link, driverOf(link.ifname), receiveQueues(link.ifname)))
+      .map((verdict) => withoutCapabilities(verdict, missing)),
+    withoutCapabilities(judgeTap(tun()), missingCapabilities(held, tapCapabilities)),
   ];
   return {
-    ok: checks.every((check) => check.ok) && ports.some((port) => port.port !== 'memory' && port.works),
+    ok: checks.every((check) => check.ok) && ports.some(({ port, works }) => port.startsWith('xdp:') && works),
     checks,
     ports,
   };
@@ -63,22 +70,19 @@ function kernelFacts(): KernelFacts {
     release: os.release(),
     protocols: readOr('/proc/net/protocols', ''),
     btf: existsSync('/sys/kernel/btf/vmlinux'),
-    tun: !existsSync('/dev/net/tun') ? 'missing' : writable('/dev/net/tun') ? 'usable' : 'forbidden',
   };
 }
 
-function checkCapabilities(): Check {
-  const needed: Capability[] = xdpCapabilities.filter((name) => name !== 'CAP_IPC_LOCK' || !unlimitedLockedMemory());
-  const missing = missingCapabilities(effectiveCapabilities(readOr('/proc/self/status', '')), needed);
+function tun(): 'usable' | 'forbidden' | 'missing' {
+  if (!existsSync('/dev/net/tun')) return 'missing';
+  return writable('/dev/net/tun') ? 'usable' : 'forbidden';
+}
+
+function checkCapabilities(wanted: readonly Capability[], missing: readonly Capability[]): Check {
   const name = 'capabilities';
-  if (missing.length === 0) return { name, ok: true, detail: needed.join(' ') };
+  if (missing.length === 0) return { name, ok: true, detail: wanted.join(' ') };
   const { uid, gid } = os.userInfo();
-  return {
-    name,
-    ok: false,
-    detail: `missing for xdp and tap ports: ${missing.join(' ')}`,
-    fix: grantCommand(needed, uid, gid),
-  };
+  return { name, ok: false, detail: `missing: ${missing.join(' ')}`, fix: grantCommand(wanted, uid, gid) };
 }
 
 function unlimitedLockedMemory(): boolean {

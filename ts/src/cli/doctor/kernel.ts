@@ -15,15 +15,13 @@ export interface KernelFacts {
   protocols: string;
   /** /sys/kernel/btf/vmlinux exists */
   btf: boolean;
-  /** /dev/net/tun: whether it is there and may be opened */
-  tun: 'usable' | 'forbidden' | 'missing';
 }
 
-/** AF_XDP with need-wakeup (5.4), bpf_link for XDP (5.9), CAP_BPF (5.8), memory of maps without rlimit (5.11). */
-const oldestKernel = [5, 11] as const;
+/** What xdp ports ask for: AF_XDP with need-wakeup (5.4), CAP_BPF (5.8), bpf_link for XDP (5.9); a long-term kernel. */
+const oldestKernel = [5, 10] as const;
 
 export function checkKernel(facts: KernelFacts): Check[] {
-  return [checkRelease(facts.release), checkAfXdp(facts.protocols), checkBtf(facts.btf), checkTun(facts.tun)];
+  return [checkRelease(facts.release), checkAfXdp(facts.protocols), checkBtf(facts.btf)];
 }
 
 function checkRelease(release: string): Check {
@@ -49,12 +47,4 @@ function checkBtf(btf: boolean): Check {
   return btf
     ? { name: 'BTF', ok: true, detail: '/sys/kernel/btf/vmlinux' }
     : { name: 'BTF', ok: true, detail: 'absent; only debugging tools miss it' };
-}
-
-function checkTun(tun: KernelFacts['tun']): Check {
-  const name = 'tap';
-  if (tun === 'usable') return { name, ok: true, detail: '/dev/net/tun' };
-  return tun === 'missing'
-    ? { name, ok: false, detail: 'no /dev/net/tun, so no tap port', fix: 'modprobe tun' }
-    : { name, ok: false, detail: '/dev/net/tun may not be opened by this user', fix: 'chmod 0666 /dev/net/tun' };
 }
