@@ -110,6 +110,19 @@ static void too_big(struct mst_conn *conn, uint32_t mtu) {
   mst__output_wanted(conn);
 }
 
+/* RFC 9293 3.9.2.2, MUST-56: an unreachable host or net is soft; RFC 5461 4.2: but not when it says so of the
+ * retransmitted SYN too, lest a person wait for minutes. */
+static bool ends_attempt(const struct mst_conn *conn, enum mst__icmp_kind kind) {
+  switch (kind) {
+  case MST__ICMP_PORT_UNREACHABLE:
+  case MST__ICMP_PROTOCOL_UNREACHABLE:
+  case MST__ICMP_PROHIBITED: return true;
+  case MST__ICMP_HOST_UNREACHABLE:
+  case MST__ICMP_NET_UNREACHABLE: return conn->soft_error && conn->retries;
+  default: return false;
+  }
+}
+
 /* RFC 5927 4: only what quotes a segment under way is believed; and 5: no ICMP ends an established connection. */
 void mst__tcp_icmp(mst_stack *stack, const struct mst__icmp_error *error) {
   struct mst__flow key = {
@@ -125,9 +138,6 @@ void mst__tcp_icmp(mst_stack *stack, const struct mst__icmp_error *error) {
   if (!under_way) return mst__drop(stack, MST_DROP_ICMP);
   if (error->kind == MST__ICMP_TOO_BIG) return too_big(conn, error->mtu);
   int code = icmp_error_code(error->kind);
-  /* RFC 9293 3.9.2.2, MUST-56: the others are soft. */
-  bool hard = error->kind == MST__ICMP_PORT_UNREACHABLE || error->kind == MST__ICMP_PROTOCOL_UNREACHABLE ||
-              error->kind == MST__ICMP_PROHIBITED;
-  if (conn->state == MST_SYN_SENT && hard) return mst__conn_die(conn, code);
+  if (conn->state == MST_SYN_SENT && ends_attempt(conn, error->kind)) return mst__conn_die(conn, code);
   conn->soft_error = (int16_t)code;
 }

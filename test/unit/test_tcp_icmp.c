@@ -154,6 +154,23 @@ static void soft_error(void **state) {
   script_close(s);
 }
 
+/* RFC 5461 4.2: told again of the retransmission, it ends the attempt. */
+static void soft_error_again(void **state) {
+  (void)state;
+  struct script *s = script_open(NULL);
+  script_connect(s);
+  script_out(s, "S 0");
+  script_icmp(s, 3, 1, 0, 0);
+  script_icmp(s, 3, 1, 0, 0);
+  assert_int_equal(script_events(s), 0);
+  script_out_after(s, 1000, "S 0");
+  script_icmp(s, 3, 1, 0, 0);
+  sim_run_for(s->sim, 0);
+  assert_int_equal(script_events(s), MST_EV_ERROR);
+  assert_int_equal(mst_conn_error(s->conn), -MST_EHOSTUNREACH);
+  script_close(s);
+}
+
 static void hard_error_ip6(void **state) {
   (void)state;
   struct script *s = script_open(&(struct script_options){.ip6 = true});
@@ -168,9 +185,9 @@ static void hard_error_ip6(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(path_mtu),        cmocka_unit_test(path_mtu_forged), cmocka_unit_test(path_mtu_absurd),
-      cmocka_unit_test(path_mtu_untold), cmocka_unit_test(hard_error),      cmocka_unit_test(hard_error_established),
-      cmocka_unit_test(soft_error),      cmocka_unit_test(hard_error_ip6),
+      cmocka_unit_test(path_mtu),        cmocka_unit_test(path_mtu_forged),  cmocka_unit_test(path_mtu_absurd),
+      cmocka_unit_test(path_mtu_untold), cmocka_unit_test(hard_error),       cmocka_unit_test(hard_error_established),
+      cmocka_unit_test(soft_error),      cmocka_unit_test(soft_error_again), cmocka_unit_test(hard_error_ip6),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
