@@ -20,20 +20,8 @@ const packages = {
   ],
   demo: ['curl', 'iproute2', 'nftables'],
   lint: ['clang-format', 'clang-tidy'],
-  test: [
-    'curl',
-    'ethtool',
-    'iproute2',
-    'iptables',
-    'libclang-rt-14-dev',
-    'libcmocka-dev',
-
-    'nftables',
-    'openssl',
-    'procps',
-    'tshark',
-  ],
-  bench: ['iproute2', 'libcmocka-dev', 'procps', 'wrk'],
+  test: ['curl', 'iproute2', 'libclang-rt-14-dev', 'libcmocka-dev', 'nftables'],
+  bench: ['curl', 'ethtool', 'iproute2', 'libcmocka-dev', 'procps', 'wrk'],
 };
 
 /** Install what is missing of the named sets; without root say what is missing. */

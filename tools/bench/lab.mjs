@@ -1,6 +1,6 @@
-// A server's and a client's network namespace on one veth link, tuned alike for every stack: GRO on, and each end's
-// receive work in a kernel thread of its own that is pinned to the core of the program it serves, as a NIC's interrupt
-// would be. So all that a server costs is on its core.
+// A server's and a client's network namespace on one veth link, tuned alike for every stack: each end's receive work
+// is in a kernel thread of its own that is pinned to the core of the program it serves, and moderated, as a NIC's
+// interrupt would be. So all that a server costs is on its core.
 import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { Failure, capture, tryOutput } from '../lib/exec.mjs';
@@ -8,6 +8,10 @@ import { Namespace, end, spawnTied, succeed } from '../lib/namespace.mjs';
 
 export const serverCore = 0;
 export const clientCore = 1;
+
+/** Within what NICs' drivers have by default. */
+const interruptModerationNanoseconds = 50_000;
+const patienceMs = 20_000;
 
 /** Why this machine cannot measure between two cores, or undefined. */
 export function labObstacle() {
@@ -36,11 +40,16 @@ export class Lab {
       for (const { namespace, device, address } of lab.#ends) {
         await namespace.run('ip', 'address', 'add', `${address}/24`, 'dev', device);
         await namespace.run('ip', 'link', 'set', device, 'up');
-        await namespace.run('ethtool', '-K', device, 'gro', 'on');
+        // A veth with TSO has the sender's core do the receiver's work; one without hands it to the receiver's NAPI.
+        await namespace.run('ethtool', '-K', device, 'gro', 'on', 'tso', 'off');
+        const settings = { threaded: 1, napi_defer_hard_irqs: 2, gro_flush_timeout: interruptModerationNanoseconds };
         // Each namespace sees its own devices only in a sysfs that is mounted in it.
         await namespace.run(
           ...['unshare', '--mount', 'sh', '-c'],
-          `mount -t sysfs sysfs /sys && echo 1 >/sys/class/net/${device}/threaded`,
+          Object.entries(settings).reduce(
+            (script, [name, value]) => `${script} && echo ${value} >/sys/class/net/${device}/${name}`,
+            'mount -t sysfs sysfs /sys',
+          ),
         );
       }
     } catch (error) {
@@ -54,23 +63,31 @@ export class Lab {
     return this.#ends[0].device;
   }
 
-  /** Start a server on its core and wait until `ready` accepts a connection. */
+  /** Start a server on its core and wait until it answers. */
   async startServer(argv, host, port) {
     const { namespace } = this.#ends[0];
     const child = spawnTied(namespace.inside(['taskset', '-c', String(serverCore), ...argv]), { deathSignal: 'TERM' });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
-    const closed = once(child, 'close').then(() => 'closed');
-    for (;;) {
-      const probe = this.atServer(['curl', '-s', '-o', '/dev/null', '--max-time', '1', `http://${host}:${port}/`]);
-      const remote = this.atClient(['curl', '-s', '-o', '/dev/null', '--max-time', '1', `http://${host}:${port}/`]);
-      const { code } = await capture(host === '127.0.0.1' ? probe : remote);
-      if (code === 0) break;
-      const state = await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 50))]);
-      if (state === 'closed') throw new Failure(`${argv.join(' ')} ended: ${output.trim()}`);
+    const closed = once(child, 'close').then(() => 'it ended');
+    const silence = await Promise.race([closed, this.#untilItAnswers(host, port)]);
+    if (silence) {
+      await end(child);
+      throw new Failure(`${argv.join(' ')}: ${silence}: ${output.trim()}`);
     }
     await this.#pinReceiveThreads();
     return { pid: child.pid, stop: () => end(child, 'SIGTERM') };
+  }
+
+  /** Resolves to null, or to what is wrong. */
+  async #untilItAnswers(host, port) {
+    const curl = ['curl', '--silent', '--output', '/dev/null', '--max-time', '1', `http://${host}:${port}/`];
+    const probe = host === '127.0.0.1' ? this.atServer(curl) : this.atClient(curl);
+    for (const deadline = Date.now() + patienceMs; Date.now() < deadline;) {
+      if ((await capture(probe)).code === 0) return null;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return `no answer from ${host}:${port}`;
   }
 
   atServer(argv) {

@@ -9,7 +9,7 @@ import { Tally } from '../lib/tally.mjs';
 import { setup } from '../setup.mjs';
 
 export async function main() {
-  await setup('lint', 'test');
+  await setup('lint');
   const tally = new Tally();
   await lint(tally);
   return tally.print();

@@ -23,7 +23,7 @@ const parts = {
 };
 
 export async function main(_args, script) {
-  await setup('test', 'lint', 'demo');
+  await setup(...(script === 'test' ? ['test', 'lint', 'demo'] : ['test']));
   const tally = new Tally();
   for (const part of parts[script]) await part(tally);
   return tally.print();
