@@ -380,7 +380,7 @@ static void udp_packet(struct fuzz *f) {
 static void pass_time(struct fuzz *f, uint8_t how) {
   static const uint64_t unit[] = {SIM_US, SIM_MS, SIM_MS, 100 * SIM_MS, SIM_S, 10 * SIM_S, 600 * SIM_S, 7200 * SIM_S};
   uint64_t end_ns = f->sim->now_ns + unit[how & 7] * (1 + (how >> 3));
-  for (int steps = 0; steps < 2000 && sim_step(f->sim, end_ns); steps++) continue;
+  for (int steps = 0; steps < 500 && sim_step(f->sim, end_ns); steps++) continue;
   settle(f);
 }
 
