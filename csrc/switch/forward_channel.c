@@ -100,8 +100,13 @@ static uint32_t forward_from(struct mst_switch *sw, struct mst__switch_channel *
   return done;
 }
 
+void mst__forward_waiting(struct mst_switch *sw, struct mst__switch_channel *from) {
+  sw->forwarded_early += forward_from(sw, from, UINT32_MAX);
+}
+
 size_t mst_switch_process_channels(mst_switch *sw, unsigned budget, uint64_t now_ns) {
-  size_t done = 0;
+  size_t done = sw->forwarded_early;
+  sw->forwarded_early = 0;
   sw->now_ns = now_ns;
   if (sw->waiting_count) mst__neighbour_expire(sw);
   unsigned start = sw->next_channel < sw->channel_room ? sw->next_channel : 0;

@@ -328,7 +328,10 @@ static bool leave_lease(struct mst_switch *sw, struct mst__lease *lease, unsigne
 
 void mst_switch_release(mst_switch *sw, unsigned id, const struct mst_tuple *tuple) {
   struct mst__lease *lease = find_lease(sw, tuple);
-  if (lease) leave_lease(sw, lease, id);
+  if (!lease) return;
+  /* What was sent from the tuple, a last reset perhaps, is judged by what was held when it was sent. */
+  if (id < sw->channel_room && sw->channels[id]) mst__forward_waiting(sw, sw->channels[id]);
+  leave_lease(sw, lease, id);
 }
 
 void mst__lease_release_all(struct mst_switch *sw, struct mst__switch_channel *channel) {

@@ -102,6 +102,7 @@ struct mst_switch {
   struct mst__list waiting; /* neighbour_queue.c */
   unsigned waiting_count;
 
+  size_t forwarded_early; /* by releases since the last process call, which counts them as its own */
   struct mst_switch_stats stats;
   struct mst__outgoing *batch; /* MST__BATCH of them, in batch_memory, aligned */
   void *batch_memory;
@@ -172,6 +173,8 @@ struct mst__departing {
   struct mst_iov payload[1 + MST_PACKET_IOV_MAX];
 };
 
+/* forward_channel.c: all that a channel has sent until now, before a change of what it holds. */
+void mst__forward_waiting(struct mst_switch *sw, struct mst__switch_channel *from);
 /* leave.c: out of this switch by whatever port leads on. */
 int mst__leave(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__outgoing *packet);
 /* transmit.c: push out what ports have been given. */

@@ -9,7 +9,6 @@ namespace {
 
 constexpr int kReadsPerEvent = 32; // as libuv: a busy connection does not starve the others
 constexpr int kAcceptsPerEvent = 256;
-constexpr int kRounds = 4;
 constexpr uint64_t kNsPerMs = 1'000'000;
 constexpr uint64_t kDrainNs = 1000 * kNsPerMs;
 
@@ -156,13 +155,8 @@ uint64_t Host::Prepare() {
   return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
 }
 
-/** A handshake between two sockets of this process takes some rounds; the program sees it done at both ends at once, as
- * with the OS's loopback. */
 void Host::Process() {
-  for (int round = 0; round < kRounds; round++) {
-    mst_host_process(host_);
-    if (mst_host_deadline(host_) > mst_host_now(host_)) break;
-  }
+  mst_host_process(host_);
   Dispatch();
 }
 
