@@ -76,6 +76,21 @@ static void source_that_nobody_holds_is_refused(void **state) {
   rig_close(&rig);
 }
 
+/* The last reset of a connection is sent, and its tuple let go of, before the switch has looked. */
+static void what_was_sent_before_the_release_is_forwarded(void **state) {
+  (void)state;
+  struct rig rig;
+  uint8_t packet[200];
+  open_pair(&rig);
+  assert_int_equal(rig_send(&rig, 0, packet, good(packet), 0), 0);
+  rig_release(&rig, 0, "10.0.0.1", 1000, MST_UDP);
+  assert_int_equal(rig_drops(&rig, MST_DROP_SOURCE_NOT_HELD), 0);
+  assert_int_equal(mst_switch_process_channels(rig.sw, 16, 0), 1);
+  assert_int_equal(mst_switch_process_channels(rig.sw, 16, 0), 0);
+  assert_int_equal(rig_received(&rig, 1, buffer, NULL), 1);
+  rig_close(&rig);
+}
+
 /* The sender rewrites the packet after the switch has looked: what arrives is what was validated. */
 static void what_is_validated_is_what_is_forwarded(void **state) {
   (void)state;
@@ -517,6 +532,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(source_of_another_stack_is_refused),
       cmocka_unit_test(source_that_nobody_holds_is_refused),
+      cmocka_unit_test(what_was_sent_before_the_release_is_forwarded),
       cmocka_unit_test(what_is_validated_is_what_is_forwarded),
       cmocka_unit_test(delivers_between_two_stacks_ip4),
       cmocka_unit_test(delivers_between_two_stacks_ip6),
