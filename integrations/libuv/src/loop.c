@@ -23,7 +23,7 @@ enum {
 };
 
 /* Rounds in one check while work is left: between stacks of one host, each saves a turn of the loop. */
-enum { ROUNDS_PER_TURN = 16 };
+enum { ROUNDS_PER_TURN = 4 };
 
 enum { LOOP_HANDLES = 5 };
 
