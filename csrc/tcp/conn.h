@@ -127,6 +127,7 @@ struct mst_conn {
   uint64_t first_unanswered_ns; /* when the oldest unanswered transmission went off; 0: none */
   uint64_t last_heard_ns;
   uint64_t last_data_ns; /* when data was last sent */
+  uint64_t probe_answered_ns;
 
   struct mst__cc cc;
   const struct mst__loss_ops *loss;

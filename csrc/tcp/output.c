@@ -146,6 +146,10 @@ static int send_new(struct mst_conn *conn) {
   if (end != conn->snd_nxt) restart_after_rest(conn);
   for (;;) {
     uint32_t unsent = end - conn->snd_nxt;
+    if (!unsent && !conn->fin_wanted) {
+      conn->cwnd_limited = false;
+      return 0;
+    }
     uint32_t window_room = positive(conn->snd_una + conn->snd_wnd, conn->snd_nxt), cwnd_room = congestion_room(conn);
     uint32_t room = window_room < cwnd_room ? window_room : cwnd_room;
     uint32_t bytes = sendable(conn, unsent, room);

@@ -2,6 +2,7 @@
 #include "tcp/conn.h"
 
 #define PAWS_IDLE_NS (24ull * 24 * 3600 * MST__SECOND) /* RFC 7323 5.5 */
+#define PROBE_ANSWER_NS (500 * MST__MS)
 
 static uint32_t segment_length(const struct mst__tcp *tcp) {
   return tcp->payload_bytes + !!(tcp->flags & MST__SYN) + !!(tcp->flags & MST__FIN);
@@ -19,10 +20,20 @@ static bool acceptable(const struct mst_conn *conn, const struct mst__tcp *tcp) 
   return in_window(conn, tcp->seq) || in_window(conn, tcp->seq + length - 1);
 }
 
-/* An answer that tells where we are. Without text it is limited, or two confused ends would never stop. */
+/* A segment without text may be a probe. One is answered out of the connection's own allowance, as an attacker may have
+ * spent what all share; more are limited, or two confused ends would never stop. */
+static void answer_probe(struct mst_conn *conn) {
+  uint64_t now_ns = conn->stack->now_ns;
+  if (now_ns - conn->probe_answered_ns < PROBE_ANSWER_NS) return mst__challenge_ack(conn);
+  conn->probe_answered_ns = now_ns;
+  conn->ack_now = true;
+  mst__output_wanted(conn);
+}
+
+/* An answer that tells where we are. */
 static void acknowledge_unacceptable(struct mst_conn *conn, const struct mst__tcp *tcp) {
   if (tcp->flags & MST__RST) return;
-  if (!segment_length(tcp)) return mst__challenge_ack(conn);
+  if (!segment_length(tcp)) return answer_probe(conn);
   if (conn->acks_owed < UINT16_MAX) conn->acks_owed++;
   mst__output_wanted(conn);
 }

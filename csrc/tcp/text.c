@@ -110,6 +110,7 @@ void mst__tcp_end_of_input(mst_stack *stack) {
       conn->rcv_nxt -= lost; /* not yet acknowledged: the peer sends it again */
       continue;
     }
+    if (conn->error) continue; /* it is dead already, and was told why */
     if (conn->state != MST_CLOSED) mst__reset_send(conn);
     mst__conn_die(conn, -MST_ENOMEM);
   }

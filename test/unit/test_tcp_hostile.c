@@ -183,6 +183,37 @@ static void syn_from_own_tuple(void **state) {
   script_close(s);
 }
 
+/* RFC 5961 7: the budget of challenge ACKs is everybody's; a flood that spends it may not make us deaf to the probes of
+ * other connections' peers. */
+static void probe_is_answered_during_flood(void **state) {
+  (void)state;
+  struct script *s = script_open(NULL);
+  script_establish(s, "mss 1000", 1000);
+  mst_conn *flooded = s->conn;
+  uint16_t flooded_port = s->peer_port;
+  s->peer_port++;
+  s->iss_known = false;
+  script_establish(s, "mss 1000", 1000);
+  uint16_t quiet_port = s->peer_port;
+  s->peer_port = flooded_port;
+  for (int i = 0; i < 3000; i++) script_in(s, "R 500");
+  script_drain(s);
+  uint64_t spent = script_stats(s).tcp_challenge_acks;
+  script_in(s, "R 500");
+  assert_int_equal(script_stats(s).tcp_challenge_acks, spent);
+  s->peer_port = quiet_port;
+  script_in(s, ". 0 ack 1"); /* keepalive */
+  script_out(s, ". 1 ack 1");
+  script_in(s, ". 0 ack 1");
+  script_silence(s, 0);
+  script_wait(s, 500);
+  script_drain(s);
+  mst_abort(flooded);
+  script_flush(s);
+  script_drain(s);
+  script_close(s);
+}
+
 /* --- half-open connections --- */
 
 /* Who did not answer for a while gives way; who has just begun does not. */
@@ -243,6 +274,107 @@ static void receive_buffer_before_syn(void **state) {
   script_close(s);
 }
 
+struct closer {
+  struct script *s;
+  unsigned when, seen; /* MST_EV_... */
+  bool abort;
+};
+
+static void close_in_event(mst_conn *conn, unsigned events, void *user) {
+  struct closer *c = user;
+  assert_int_equal(c->seen & c->when, 0); /* nothing comes after the close */
+  c->seen |= events;
+  if (!(events & c->when)) return;
+  mst_conn_set_option(conn, MST_TCP_RECEIVE_BUFFER, 5000);
+  mst_write(conn, "x", 1);
+  mst_shutdown(conn);
+  assert_true(mst_write(conn, "x", 1) < 0);
+  if (c->abort)
+    mst_abort(conn);
+  else
+    mst_close(conn);
+}
+
+/* Closed or aborted in each kind of callback, after calls that make no sense there. */
+static void close_in_any_event(void **state) {
+  (void)state;
+  static const unsigned events[] = {MST_EV_CONNECTED, MST_EV_READABLE, MST_EV_WRITABLE, MST_EV_ERROR, MST_EV_DRAINED};
+  for (size_t i = 0; i < 10; i++) {
+    struct script *s = script_open(NULL);
+    struct closer c = {.s = s, .when = events[i % 5], .abort = i >= 5};
+    struct mst_endpoint remote = {.addr = s->peer->ip4, .port = s->peer_port}, local;
+    mst_conn *conn;
+    assert_int_equal(mst_connect(s->stack, NULL, &remote, close_in_event, &c, &conn), 0);
+    mst_conn_local(conn, &local);
+    s->local_port = local.port;
+    static const uint8_t zeros[300000];
+    assert_true(mst_write(conn, zeros, 3000) == 3000);
+    if (c.when == MST_EV_WRITABLE) mst_write(conn, zeros, sizeof zeros);
+    script_flush(s);
+    script_out(s, "S 0");
+    script_in(s, "S. 0 ack 1 win 65535 <mss 1460>");
+    for (int round = 0; round < 40 && !(c.seen & c.when); round++) {
+      uint32_t last = 0;
+      while (script_next(s, 1)) last = s->last.seq + s->last.data_bytes - s->iss;
+      if (c.when == MST_EV_READABLE) script_in(s, "P. 1:101 ack 1 win 65535");
+      if (c.when == MST_EV_ERROR) script_in(s, "R. 1 ack 1");
+      if (last) in_line(s, ". 1 ack %u win 65535", last, 0);
+    }
+    assert_int_equal(c.seen & c.when, c.when);
+    script_wait(s, 1000);
+    script_drain(s);
+    script_close(s);
+  }
+}
+
+static void close_inside(mst_listener *listener, void *user) {
+  mst_conn **kept = user;
+  *kept = mst_accept(listener);
+  mst_listener_close(listener);
+}
+
+/* A listener closed inside its own callback, with one connection accepted, one ready and one half open. */
+static void close_listener_inside(void **state) {
+  (void)state;
+  struct script *s = script_open(NULL);
+  mst_binding *binding;
+  mst_listener *listener;
+  mst_conn *kept = NULL;
+  struct mst_endpoint local = {.addr = MST_ADDR_ANY4, .port = s->local_port};
+  assert_int_equal(mst_bind(s->stack, MST_TCP, &local, 0, &binding), 0);
+  assert_int_equal(mst_listen(binding, 8, close_inside, &kept, &listener), 0);
+  mst_unbind(binding);
+  uint8_t packets[4][128];
+  struct mst_packet batch[4];
+  uint32_t isn[3];
+  for (uint16_t i = 0; i < 3; i++) {
+    s->peer_port = 9000 + i;
+    s->iss_known = false;
+    script_in(s, "S 0 win 1000");
+    script_out(s, "S. 0 ack 1");
+    isn[i] = s->iss;
+  }
+  for (uint16_t i = 0; i < 2; i++) {
+    struct sim_segment segment;
+    uint8_t data[8];
+    s->peer_port = 9000 + i;
+    s->iss = isn[i];
+    script_segment(s, ". 1 ack 1 win 1000", &segment, data, sizeof data);
+    size_t bytes = sim_segment_build(packets[i], &segment);
+    batch[i] = (struct mst_packet){.len = (uint32_t)bytes, .iov_count = 1, .iov = {{packets[i], bytes}}};
+  }
+  mst_stack_input(s->stack, batch, 2, s->sim->now_ns);
+  script_flush(s);
+  assert_non_null(kept);
+  assert_int_equal(script_stats(s).conns, 1);
+  assert_int_equal(script_stats(s).tcp_out_rsts, 2);
+  assert_int_equal(mst_conn_error(kept), 0);
+  mst_abort(kept);
+  script_flush(s);
+  script_drain(s);
+  script_close(s);
+}
+
 /* A larger buffer opens a closed window at once: nothing else would tell the peer. */
 static void larger_buffer_opens_window(void **state) {
   (void)state;
@@ -268,9 +400,12 @@ int main(void) {
       cmocka_unit_test(user_timeout_after_closed_window),
       cmocka_unit_test(no_answer_to_many),
       cmocka_unit_test(syn_from_own_tuple),
+      cmocka_unit_test(probe_is_answered_during_flood),
       cmocka_unit_test(old_half_open_gives_way),
       cmocka_unit_test(keepalive_in_time_wait),
       cmocka_unit_test(receive_buffer_before_syn),
+      cmocka_unit_test(close_in_any_event),
+      cmocka_unit_test(close_listener_inside),
       cmocka_unit_test(larger_buffer_opens_window),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
