@@ -28,9 +28,12 @@ static void on_signal(int number) {
 }
 
 static bool parse_listen(const char *text) {
-  char host[32];
-  unsigned port;
-  if (sscanf(text, "%31[0-9.]:%u", host, &port) != 2 || port > 65535) return false;
+  char host[INET_ADDRSTRLEN], *end;
+  const char *colon = strchr(text, ':');
+  unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
+  if (!colon || colon[1] == 0 || *end || port > 65535 || (size_t)(colon - text) >= sizeof host) return false;
+  memcpy(host, text, (size_t)(colon - text));
+  host[colon - text] = 0;
   options.listen.sin_family = AF_INET;
   options.listen.sin_port = htons((uint16_t)port);
   return inet_pton(AF_INET, host, &options.listen.sin_addr) == 1;

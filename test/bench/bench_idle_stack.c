@@ -38,11 +38,11 @@ static uint64_t stack_bytes(struct net *server, struct net *client) {
 }
 
 static uint64_t resident_bytes(void) {
-  unsigned long size, resident;
+  char line[128], *resident;
   FILE *file = fopen("/proc/self/statm", "r");
-  if (!file || fscanf(file, "%lu %lu", &size, &resident) != 2) die("/proc/self/statm", EIO);
+  if (!file || !fgets(line, sizeof line, file) || !(resident = strchr(line, ' '))) die("/proc/self/statm", EIO);
   fclose(file);
-  return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+  return strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* CPU microseconds a second of a loop that waits as an application's does. */

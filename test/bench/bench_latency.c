@@ -66,8 +66,8 @@ static struct figures measure(enum pair_kind kind, double seconds) {
   while (!client.done) pair_turn(pair);
   pair_close(pair);
   qsort(client.round_trips_ns, client.samples, sizeof(uint32_t), by_size);
-  struct figures figures = {client.round_trips_ns[client.samples / 2] / 1e3,
-                            client.round_trips_ns[client.samples * 99 / 100] / 1e3};
+  size_t median = client.samples / 2, p99 = client.samples * 99 / 100;
+  struct figures figures = {client.round_trips_ns[median] / 1e3, client.round_trips_ns[p99] / 1e3};
   free(client.round_trips_ns);
   return figures;
 }

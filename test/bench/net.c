@@ -15,8 +15,11 @@
 
 enum { EVENTS_MAX = 256, WAIT_MAX_MS = 100 };
 
+struct listener;
+
 struct net {
   int epoll_fd; /* the OS's stack, or -1 */
+  struct listener *listeners;
   mst_host *host;
   mst_stack *stack;
   struct conn *closed;
@@ -25,6 +28,7 @@ struct net {
 
 struct listener {
   struct conn conn; /* its event source; first */
+  struct listener *next;
   accept_cb accept;
   void *user;
 };
@@ -89,6 +93,11 @@ static void free_closed(struct net *net) {
 
 void net_close(struct net *net) {
   free_closed(net);
+  for (struct listener *listener = net->listeners, *next; listener; listener = next) {
+    next = listener->next;
+    if (listener->conn.fd >= 0) close(listener->conn.fd);
+    free(listener);
+  }
   if (net->owns_host) mst_host_close(net->host);
   if (net->epoll_fd >= 0) close(net->epoll_fd);
   free(net);
@@ -244,6 +253,8 @@ void net_listen(struct net *net, const struct sockaddr_in *addr, accept_cb accep
   struct listener *listener = (struct listener *)(void *)new_conn(net, sizeof *listener);
   listener->accept = accept;
   listener->user = user;
+  listener->next = net->listeners;
+  net->listeners = listener;
   if (net->stack)
     user_listen(listener, addr ? addr : &loopback, out);
   else
