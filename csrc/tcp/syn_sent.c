@@ -3,7 +3,9 @@
 
 static void take_syn(struct mst_conn *conn, const struct mst__tcp *tcp) {
   conn->irs = tcp->seq;
-  conn->rcv_nxt = conn->rcv_adv = conn->last_ack_sent = tcp->seq + 1;
+  uint32_t promised = conn->rcv_adv - conn->rcv_nxt; /* by our SYN */
+  conn->rcv_nxt = conn->last_ack_sent = tcp->seq + 1;
+  conn->rcv_adv = conn->rcv_nxt + promised;
   mst__syn_options(conn, tcp);
   conn->snd_wnd = conn->snd_wnd_max = tcp->window; /* not scaled: RFC 7323 2.2 */
   conn->snd_wl1 = tcp->seq;
