@@ -32,6 +32,11 @@ cc "${flags[@]}" "${uv[@]}" -DOS_STACK -c "$examples/echo.c" -o echo_os.o
 cc "${flags[@]}" "${uv[@]}" "$examples/main.c" "$examples/echo.c" echo_os.o "${libs[@]}" -o echo
 ./echo --help | grep -q -- --listen
 
+echo "== the README's program"
+awk '/^## A first program in C/ {section = 1} section && /^```$/ {exit} section && code {print}
+     section && /^```c$/ {code = 1}' "$examples/../../../README.md" > hello.c
+cc "${flags[@]}" "${uv[@]}" hello.c "${libs[@]}" -o hello
+
 echo "== pkg-config --static"
 read -ra libs <<< "$(pkg-config --define-prefix --static --libs multistack-uv)"
 cc "${flags[@]}" "${uv[@]}" "$examples/main.c" "$examples/echo.c" echo_os.o \
