@@ -1,0 +1,30 @@
+#!/bin/bash
+# RFCS.md names functions and tests: each must exist. A test is `file: name, name`, with * for "begins so".
+cd "$(dirname "$0")/.." || exit 1
+missing=0
+complain() {
+  echo "RFCS.md names $1, which is not there"
+  missing=1
+}
+
+while IFS= read -r quoted; do
+  if [[ $quoted =~ ^(test_)?([a-z_0-9]+):\ (.*)$ ]]; then
+    [[ $quoted == "file: test" ]] && continue
+    file=${BASH_REMATCH[2]}
+    sources=$(ls test/unit/test_tcp_"$file".c test/unit/test_"$file".c test/sim/test_"$file".c 2>/dev/null)
+    [[ $sources ]] || complain "$quoted"
+    for name in ${BASH_REMATCH[3]//,/ }; do
+      # shellcheck disable=SC2086
+      [[ $sources ]] && ! grep -q "cmocka_unit_test(${name%\*}" $sources && complain "$file: $name"
+    done
+    earlier=$sources
+  elif [[ $quoted =~ ^[a-z_0-9]+(, [a-z_0-9]+)*$ || $quoted =~ ^(mst_|MST_|PAWS)[A-Za-z_0-9*.]+$ ]]; then
+    name=${quoted%\*}
+    name=${name##*.}
+    # shellcheck disable=SC2086
+    grep -rqw -- "$name" csrc test/unit test/sim || grep -rq -- "$name" csrc $earlier || ls -d test/*/"$name".c >/dev/null 2>&1 || complain "$quoted"
+  elif [[ $quoted =~ ^[a-zA-Z_./]+\.[ch]$ ]]; then
+    [[ -e $quoted || -e csrc/tcp/$quoted || -e test/unit/$quoted ]] || complain "$quoted"
+  fi
+done < <(grep -o '`[^`]*`' RFCS.md | tr -d '`')
+exit $missing
