@@ -484,6 +484,67 @@ static void listen_twice(void **state) {
   script_close(s);
 }
 
+/* An idle connection takes at most 2 KB, also when it has been used. */
+static void idle_memory(void **state) {
+  (void)state;
+  struct script *s = script_open(NULL);
+  script_listen(s, 0);
+  size_t before = s->node->memory.bytes;
+  for (uint16_t port = 1; port <= 1000; port++) {
+    s->peer_port = port;
+    s->iss_known = false;
+    s->read = s->written = 1;
+    script_establish(s, "mss 1460", 65535);
+    script_in(s, "P. 1:1001 ack 1");
+    script_read(s, 1000);
+    script_write(s, 1000);
+    script_drain(s);
+    script_in(s, ". 1001 ack 1001");
+  }
+  assert_true((s->node->memory.bytes - before) / 1000 <= 2048);
+  script_close(s);
+}
+
+struct seen {
+  unsigned states[MST_TIME_WAIT + 1];
+};
+
+static void see(const struct mst_tcp_info *info, void *user) {
+  ((struct seen *)user)->states[info->state]++;
+}
+
+static void each_is_listed(void **state) {
+  (void)state;
+  struct script *s = script_open(NULL);
+  script_establish(s, "mss 1460", 65535);
+  s->peer_port++;
+  s->iss_known = false;
+  script_in(s, "S 0 win 65535 <mss 1460>");
+  struct seen seen = {0};
+  mst_stack_each_conn(s->stack, see, &seen);
+  assert_int_equal(seen.states[MST_LISTEN], 1);
+  assert_int_equal(seen.states[MST_ESTABLISHED], 1);
+  assert_int_equal(seen.states[MST_SYN_RECEIVED], 1);
+  assert_int_equal(script_stats(s).conns, 2);
+  script_close(s);
+}
+
+static void conns_max(void **state) {
+  (void)state;
+  struct script *s = script_open(&(struct script_options){.stack.conns_max = 3});
+  script_listen(s, 100);
+  for (uint16_t port = 1; port <= 5; port++) {
+    s->peer_port = port;
+    script_in(s, "S 0 win 65535 <mss 1460>");
+  }
+  assert_int_equal(script_stats(s).conns, 3);
+  assert_int_equal(script_drain(s), 3);
+  mst_conn *conn;
+  struct mst_endpoint remote = {.addr = s->peer->ip4, .port = 8080};
+  assert_int_equal(mst_connect(s->stack, NULL, &remote, NULL, NULL, &conn), -MST_ENOMEM);
+  script_close(s);
+}
+
 /* --- options of the handshake --- */
 
 static void mss_default(void **state) {
@@ -696,6 +757,9 @@ int main(void) {
       cmocka_unit_test(listener_close_resets),
       cmocka_unit_test(accepted_outlives_listener),
       cmocka_unit_test(listen_twice),
+      cmocka_unit_test(idle_memory),
+      cmocka_unit_test(each_is_listed),
+      cmocka_unit_test(conns_max),
       cmocka_unit_test(mss_default),
       cmocka_unit_test(mss_follows_mtu),
       cmocka_unit_test(mss_of_peer),
