@@ -18,9 +18,9 @@ uint32_t mst__receive_window(const struct mst_conn *conn) {
 }
 
 static uint32_t segment_bytes(const struct mst_conn *conn) {
-  uint32_t options = mst__option_bytes(conn);
-  MST_ASSERT(conn->snd_mss > options);
-  return conn->snd_mss - options;
+  uint32_t bytes = conn->snd_mss - mst__option_bytes(conn);
+  MST_ASSERT(bytes > 0 && bytes <= conn->snd_mss);
+  return bytes;
 }
 
 /* Where the queued bytes end, and with them where FIN stands. */
