@@ -34,10 +34,10 @@ export async function main(args) {
   }
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
   if (!Number.isInteger(rounds) || rounds < 1) throw new Failure('--rounds wants a whole number above 0', 2);
-
-  await setup('bench');
   const obstacle = benchmark.obstacle?.();
   if (obstacle) throw new Failure(`benchmark ${benchmark.name} cannot run here: ${obstacle}`, cannotRun);
+
+  await setup('bench');
   const programs = await buildTests('test');
   const progress = values.json ? () => {} : (text) => console.log(text);
 
