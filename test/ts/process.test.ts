@@ -140,8 +140,17 @@ test('TLS on the OS stack: a handle is exchanged under a TLS socket', async () =
     `${head}
     import https from 'node:https';
     const credentials = ${JSON.stringify({ key: credentials.key.toString(), cert: credentials.cert.toString() })};
-    const server = https.createServer(credentials, (request, response) => request.pipe(response));
+    const server = https.createServer(credentials, (request, response) => {
+      if (request.method === 'POST') request.pipe(response);
+      else response.end(String(request.socket.isSessionReused()));
+    });
     const port = await listen(server, 0, '127.0.0.1');
+    const agent = new https.Agent({ maxCachedSessions: 1 });
+    for (let i = 0; i < 2; i++) {
+      const [response] = await once(https.get({ host: 'localhost', port, agent, ca: credentials.cert }), 'response');
+      for await (const chunk of response) console.log(String(chunk));
+      await once(response, 'close');
+    }
     for (const host of ['127.0.0.1', 'localhost']) {
       const request = https.request({ host, port, method: 'POST', agent: false, ca: credentials.cert, servername: 'localhost' });
       request.end('x'.repeat(100000));
@@ -151,7 +160,7 @@ test('TLS on the OS stack: a handle is exchanged under a TLS socket', async () =
       console.log(text.length, 'onwrite' in request.socket._handle._parent);
     }
     server.close();`,
-    '100000 false\n100000 false',
+    'false\ntrue\n100000 false\n100000 false',
     { env: { MULTISTACK_POLICY: 'listen:*=os' } },
   );
 });

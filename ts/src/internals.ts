@@ -46,12 +46,20 @@ export interface OsHandle extends JSStream {
   close(done?: () => void): void;
 }
 
+/** What a TLS handle has on top; net switches its events on once, when they are first listened to. */
+interface TlsHandle {
+  _parent?: JSStream;
+  enableSessionCallbacks?(): void;
+  enableKeylogCallback?(): void;
+}
+
 /** A net.Socket or net.Server with the members that this package needs. */
 export interface Owner {
-  _handle: (JSStream & { _parent?: JSStream }) | null;
+  _handle: (JSStream & TlsHandle) | null;
   _undestroy?: () => void;
   destroy?(error?: Error): void;
   emit(event: string, ...values: unknown[]): boolean;
+  listenerCount(event: string): number;
   [name: symbol]: unknown;
 }
 

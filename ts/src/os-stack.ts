@@ -34,6 +34,8 @@ export function connectWith(owner: Owner, real: OsHandle, referenced: boolean): 
   owner._undestroy = () => undefined;
   (owner[reinitialize] as (handle: OsHandle) => void).call(owner, real);
   delete owner._undestroy;
+  if (owner.listenerCount('session') > 0) owner._handle?.enableSessionCallbacks?.();
+  if (owner.listenerCount('keylog') > 0) owner._handle?.enableKeylogCallback?.();
   setOwner(real, owner);
   if (!referenced) real.unref();
 }
