@@ -76,13 +76,16 @@ function start(addon: Native, options: HostOptions): void {
   ports = options.ports;
 }
 
-/** Nothing was said: the loopback where that is possible, else alone; either way say so. */
+/** What says that this user or this kernel cannot have a device at all. */
+const notPermitted = ['EPERM', 'EACCES', 'ENOSYS'];
+
+/** Nothing was said: the loopback where that is permitted, else alone; either way say so. */
 function startDefault(addon: Native, pcap: string | undefined): void {
   try {
     start(addon, { ports: ['xdp:lo'], pcap });
     notice('the user stack is on the loopback (xdp:lo); set MULTISTACK_PORTS to choose other ports');
   } catch (error) {
-    if (!isCoded(error)) throw error;
+    if (!isCoded(error) || !notPermitted.includes(error.code)) throw error;
     start(addon, { ports: [], pcap });
     notice(`alone in this process, since ${error.message}; set MULTISTACK_PORTS=memory to be so without this notice`);
   }
