@@ -102,7 +102,10 @@ export class Lab {
   async #pinReceiveThreads() {
     for (const { device, core } of this.#ends) {
       const threads = tryOutput(['pgrep', '-x', `napi/${device}-.*`]) ?? '';
-      for (const pid of threads.split('\n').filter(Boolean)) await succeed(['taskset', '-pc', String(core), pid]);
+      for (const pid of threads.split('\n').filter(Boolean)) {
+        await succeed(['taskset', '-pc', String(core), pid]);
+        await succeed(['chrt', '--fifo', '-p', '1', pid]);
+      }
     }
   }
 
@@ -111,11 +114,14 @@ export class Lab {
   }
 }
 
-/** Time that a core was not idle, in microseconds since boot: programs, kernel, interrupts. */
+/**
+ * A clock that runs while a core is not idle: programs, kernel, interrupts. The idle time is what the kernel measures;
+ * the busy times it samples by ticks, and misses what runs between them.
+ */
 export function busyMicroseconds(core) {
   const line = readFileSync('/proc/stat', 'utf8').match(new RegExp(`^cpu${core} (.*)$`, 'm'))[1];
-  const [user, nice, system, , , irq, softirq] = line.split(' ').map(Number);
-  return (user + nice + system + irq + softirq) * microsecondsPerTick;
+  const [, , , idle, waiting, , , stolen] = line.split(' ').map(Number);
+  return performance.now() * 1e3 - (idle + waiting + stolen) * microsecondsPerTick;
 }
 
 const microsecondsPerTick = 1e6 / Number(tryOutput(['getconf', 'CLK_TCK']) ?? 100);
