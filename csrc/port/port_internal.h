@@ -13,6 +13,14 @@ int mst__port_fail(struct mst_failure *failure, int code, const char *format, ..
 void mst__port_reason(char reason[MST__PORT_REASON_BYTES], const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Where in an IP packet the transport checksum stands, as virtio-net and the kernel say it: it covers what begins at
+ * `start`, and is stored `offset` behind that. False when it has none that we know. */
+#define MST__TCP_CHECKSUM_OFFSET 16u
+struct mst__checksum_place {
+  uint16_t start, offset;
+};
+bool mst__port_checksum_place(const uint8_t *packet, uint32_t len, struct mst__checksum_place *out);
+
 /* Openers: `device` is the spec's first word, `options` the rest after the comma ("" when there is none), which the
  * opener takes apart with mst__port_option. */
 int mst__xdp_open(const char *device, char *options, struct mst_port **out, struct mst_failure *failure);

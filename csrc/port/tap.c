@@ -19,8 +19,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TRANSPORT_TCP 6
-#define TRANSPORT_UDP 17
 #define RX_BYTES (1u << 20)
 
 /* What goes before each packet. */
@@ -106,22 +104,19 @@ static uint8_t *tap_tx_reserve(struct mst_port *port, uint32_t bytes) {
 /* Say in virtio's words what the packet leaves to its receiver; false when it cannot be said. */
 static bool describe_offload(struct virtio_net_hdr *virtio, const uint8_t *packet, uint32_t len, uint16_t gso_size,
                              uint8_t flags) {
-  bool ip6 = packet[0] >> 4 == 6;
-  uint8_t protocol = packet[ip6 ? 6 : 9];
-  uint32_t network = ip6 ? 40 : (packet[0] & 15u) * 4;
+  struct mst__checksum_place checksum;
   memset(virtio, 0, sizeof *virtio);
   if (flags & MST_CSUM_VALID) virtio->flags = VIRTIO_NET_HDR_F_DATA_VALID;
   if (!(flags & MST_CSUM_PARTIAL)) return !gso_size;
-  if (protocol != TRANSPORT_TCP && protocol != TRANSPORT_UDP) return false;
-  if (len < network + (protocol == TRANSPORT_TCP ? 20 : 8)) return false;
+  if (!mst__port_checksum_place(packet, len, &checksum)) return false;
   virtio->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-  virtio->csum_start = (uint16_t)(ETH_HLEN + network);
-  virtio->csum_offset = protocol == TRANSPORT_TCP ? 16 : 6;
+  virtio->csum_start = (uint16_t)(ETH_HLEN + checksum.start);
+  virtio->csum_offset = checksum.offset;
   if (!gso_size) return true;
-  if (protocol != TRANSPORT_TCP) return false;
-  virtio->gso_type = ip6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+  if (checksum.offset != MST__TCP_CHECKSUM_OFFSET) return false;
+  virtio->gso_type = packet[0] >> 4 == 6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
   virtio->gso_size = gso_size;
-  virtio->hdr_len = (uint16_t)(ETH_HLEN + network + (packet[network + 12] >> 4) * 4u);
+  virtio->hdr_len = (uint16_t)(ETH_HLEN + checksum.start + (packet[checksum.start + 12] >> 4) * 4u);
   return true;
 }
 

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FRAME_BYTES_MAX 4096u
+#define RX_FRAME_BYTES 4096u
 #define RETRY_NS 200000 /* between looks at a transmit ring that was full */
 #define BUSY_RETRY_NS 10000000
 #define BUSY_RETRIES 100u
@@ -30,7 +30,7 @@ struct xdp_port {
   uint32_t next_queue; /* where receive begins: each queue has its turn */
   struct mst__xdp_bounce bounce;
   uint8_t *void_frame; /* what is written while the device is down goes nowhere */
-  bool reserved_void;
+  uint8_t *reserved;   /* by frame_tx_reserve */
   int retry_timer;
   bool retry_armed;
   time_t watched_s; /* coarse clock at the last look at `watch` */
@@ -130,24 +130,25 @@ static void loopback_flush(struct mst_port *port) {
 
 static uint8_t *frame_tx_reserve(struct mst_port *port, uint32_t bytes) {
   struct xdp_port *p = self(port);
-  if (bytes > FRAME_BYTES_MAX) return NULL;
-  uint8_t *room = mst__xdp_queue_reserve(&p->queues[0]);
-  p->reserved_void = !room && (p->watch.gone || p->queues[0].tx_down);
-  if (p->reserved_void) return p->void_frame;
-  if (!room) arm_retry(p);
-  return room;
+  if (bytes > MST__XDP_TX_BYTES_MAX) return NULL;
+  p->reserved = mst__xdp_queue_reserve(&p->queues[0]);
+  if (!p->reserved && (p->watch.gone || p->queues[0].tx_down)) p->reserved = p->void_frame;
+  if (!p->reserved) arm_retry(p);
+  return p->reserved;
 }
 
 static void frame_tx_commit(struct mst_port *port, uint32_t len, uint16_t gso_size, uint8_t flags) {
   struct xdp_port *p = self(port);
   (void)gso_size;
-  (void)flags;
-  if (!len || len > FRAME_BYTES_MAX) return;
-  if (p->reserved_void) {
+  if (len <= MST__ETHERNET_BYTES || len > MST__XDP_TX_BYTES_MAX) return;
+  struct mst__checksum_place checksum;
+  bool partial = flags & MST_CSUM_PARTIAL;
+  if (p->reserved == p->void_frame ||
+      (partial && !mst__port_checksum_place(p->reserved + MST__ETHERNET_BYTES, len - MST__ETHERNET_BYTES, &checksum))) {
     p->tx_dropped++;
     return;
   }
-  mst__xdp_queue_commit(&p->queues[0], len);
+  mst__xdp_queue_commit(&p->queues[0], len, partial ? &checksum : NULL);
   p->tx_packets++;
   p->tx_bytes += len;
 }
@@ -174,7 +175,7 @@ static unsigned xdp_wait_fds(struct mst_port *port, int *fds, unsigned count) {
   unsigned n = 0;
   if (n < count) fds[n++] = p->watch.fd;
   if (n < count && p->retry_timer >= 0) fds[n++] = p->retry_timer;
-  for (uint32_t i = 0; i < p->queue_count && n < count; i++) fds[n++] = mst__xdp_queue_fd(&p->queues[i]);
+  for (uint32_t i = 0; i < p->queue_count && n < count; i++) fds[n++] = p->queues[i].rx_fd;
   return n;
 }
 
@@ -189,13 +190,14 @@ static void xdp_get_stats(struct mst_port *port, struct mst_port_stats *out) {
                                  .zero_copy = p->queues[0].zero_copy};
   strcpy(out->mode, p->program.native ? "native" : "generic");
   memcpy(out->reason, p->reason, sizeof out->reason);
+  struct xdp_statistics kernel;
+  socklen_t bytes = sizeof kernel;
   for (uint32_t i = 0; i < p->queue_count; i++) {
-    struct xdp_statistics kernel = {0};
-    socklen_t bytes = sizeof kernel;
-    if (getsockopt(mst__xdp_queue_fd(&p->queues[i]), SOL_XDP, XDP_STATISTICS, &kernel, &bytes)) continue;
+    if (getsockopt(p->queues[i].rx_fd, SOL_XDP, XDP_STATISTICS, &kernel, &bytes)) continue;
     out->rx_dropped += kernel.rx_dropped + kernel.rx_ring_full;
-    out->tx_dropped += kernel.tx_invalid_descs;
   }
+  if (p->queues[0].tx_fd >= 0 && !getsockopt(p->queues[0].tx_fd, SOL_XDP, XDP_STATISTICS, &kernel, &bytes))
+    out->tx_dropped += kernel.tx_invalid_descs;
 }
 
 static void xdp_close(struct mst_port *port) {
@@ -274,10 +276,11 @@ static int open_queue(struct xdp_port *p, uint32_t index, bool transmit) {
 static int open_queues(struct xdp_port *p, struct mst_failure *failure) {
   p->queues = calloc(p->queue_count, sizeof *p->queues);
   if (!p->queues) return mst__port_fail(failure, -MST_ENOMEM, "xdp:%s: out of memory", p->device.name);
+  for (uint32_t i = 0; i < p->queue_count; i++) p->queues[i].rx_fd = p->queues[i].tx_fd = -1;
   for (uint32_t i = 0; i < p->queue_count; i++) {
     bool transmit = i == 0 && !p->device.loopback;
     int error = open_queue(p, i, transmit);
-    int fd = error ? -1 : mst__xdp_queue_fd(&p->queues[i]);
+    int fd = error ? -1 : p->queues[i].rx_fd;
     if (!error && bpf_map_update_elem(p->program.sockets, &i, &fd, BPF_ANY)) error = -errno;
     if (!error) continue;
     if (error == -EAFNOSUPPORT)
@@ -307,7 +310,7 @@ static int open_queues(struct xdp_port *p, struct mst_failure *failure) {
 /* Before Linux 6.6 a packet that is larger than a frame is lost, so promise no more. In native mode none comes; in
  * generic mode and on lo the OS merges and leaves unsegmented what it can. */
 static void limit_to_one_frame(struct xdp_port *p) {
-  uint32_t most = FRAME_BYTES_MAX - XDP_PACKET_HEADROOM - MST__ETHERNET_BYTES;
+  uint32_t most = RX_FRAME_BYTES - XDP_PACKET_HEADROOM - MST__ETHERNET_BYTES;
   if (p->program.frags && p->queues[0].multi_buffer) return;
   if (p->port.mtu > most) p->port.mtu = most;
   if (!p->program.native) mst__port_reason(p->reason, "packets above %u bytes are lost before Linux 6.6", most);
@@ -322,7 +325,7 @@ static int open_transmit(struct xdp_port *p, struct mst_failure *failure) {
     return 0;
   }
   p->retry_timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-  p->void_frame = malloc(FRAME_BYTES_MAX);
+  p->void_frame = malloc(MST__XDP_TX_BYTES_MAX);
   if (p->retry_timer < 0 || !p->void_frame)
     return mst__port_fail(failure, p->void_frame ? -errno : -MST_ENOMEM, "xdp:%s: no timer or no memory",
                           p->device.name);
@@ -340,6 +343,7 @@ static int open_parts(struct xdp_port *p, const struct open_options *options, st
   if (!p->bounce.data) return mst__port_fail(failure, -MST_ENOMEM, "xdp:%s: out of memory", p->device.name);
   error = open_queues(p, failure);
   if (error) return error;
+  if (p->queues[0].tx_checksum) p->port.caps |= MST_PORT_TX_CSUM;
   limit_to_one_frame(p);
   return open_transmit(p, failure);
 }
@@ -353,7 +357,7 @@ static void describe(struct xdp_port *p) {
     p->port.caps = MST_PORT_OS_LOOPBACK | MST_PORT_RX_CSUM_PARTIAL;
     p->port.mtu = p->device.mtu < MST_PACKET_BYTES_MAX ? p->device.mtu : MST_PACKET_BYTES_MAX;
   } else {
-    uint32_t most = FRAME_BYTES_MAX - MST__ETHERNET_BYTES;
+    uint32_t most = MST__XDP_TX_BYTES_MAX - MST__ETHERNET_BYTES;
     p->port.ops = &frame_ops;
     p->port.caps = MST_PORT_ETHERNET | (p->device.hardware ? 0 : MST_PORT_RX_CSUM_PARTIAL);
     p->port.mtu = p->device.mtu < most ? p->device.mtu : most;

@@ -2,8 +2,9 @@
  *
  *   xdp.c           the port: opening, the operations                 xdp_device.c   what the OS says of the device
  *   xdp_program.c   load, attach, held tuples                         xdp_watch.c    changes of device and addresses
- *   xdp_queue.c     the AF_XDP socket of one receive queue            xdp_loopback.c transmit on lo
- *   xdp.bpf.c       the program itself                                xdp_object.c   its object file, embedded */
+ *   xdp_queue.c     the frames and rings of one receive queue         xdp_socket.c   AF_XDP sockets
+ *   xdp_loopback.c  transmit on lo                                    xdp_object.c   the program's object file,
+ * embedded xdp.bpf.c       the program itself */
 #ifndef MST_PORT_XDP_H
 #define MST_PORT_XDP_H
 
@@ -69,13 +70,36 @@ void mst__xdp_watch_close(struct mst__xdp_watch *watch);
 /* Take in what has happened; one system call when nothing has. */
 void mst__xdp_watch_poll(struct mst__xdp_watch *watch);
 
+/* --- socket ------------------------------------------------------------------------------------------------------ */
+
+struct mst__xdp_mapping {
+  void *memory; /* NULL: none */
+  size_t bytes;
+};
+
+/* All return -errno when they fail. */
+int mst__xdp_socket_open(void);
+/* Name the memory that frames lie in. `metadata_bytes`: what stands in front of each frame to transmit, or 0. */
+int mst__xdp_socket_register(int fd, void *frames, size_t bytes, uint32_t frame_bytes, uint32_t metadata_bytes);
+/* Make ring `option` (XDP_TX_RING and so on) with `count` entries, a power of two. */
+int mst__xdp_socket_producer(int fd, int option, uint32_t count, struct mst__xdp_mapping *mapping,
+                             struct xsk_ring_prod *out);
+int mst__xdp_socket_consumer(int fd, int option, uint32_t count, struct mst__xdp_mapping *mapping,
+                             struct xsk_ring_cons *out);
+void mst__xdp_socket_unmap(struct mst__xdp_mapping *mapping);
+/* With XDP_SHARED_UMEM: to the queue and on the memory, fill and completion ring of `shared_with`. */
+int mst__xdp_socket_bind(int fd, unsigned ifindex, uint32_t queue, uint16_t flags, int shared_with);
+
 /* --- queue ------------------------------------------------------------------------------------------------------- */
 
+/* The most that a frame to transmit can hold. */
+#define MST__XDP_TX_BYTES_MAX (4096u - 32u)
+
 struct mst__xdp_queue {
-  struct xsk_umem *umem;
-  struct xsk_socket *socket;
+  int rx_fd, tx_fd; /* tx_fd -1: does not transmit */
   struct xsk_ring_prod fill, tx;
   struct xsk_ring_cons completion, rx;
+  struct mst__xdp_mapping fill_map, completion_map, rx_map, tx_map;
   uint8_t *frames;
   size_t frames_bytes;
 
@@ -87,17 +111,16 @@ struct mst__xdp_queue {
   uint32_t tx_pending; /* committed, not yet submitted */
   bool tx_down;        /* the device has refused the last kick: it is down */
   bool zero_copy, multi_buffer;
+  bool tx_checksum; /* the kernel completes checksums */
 };
 
 struct mst__xdp_bounce; /* where a packet of several buffers becomes contiguous */
 
-/* Bind a socket to receive queue `index`; with `transmit` it sends too. Adds to `reason` why it is not
- * zero-copy. Returns 0 or -errno. */
+/* Bind sockets to receive queue `index`, with `transmit` one that sends too. Adds to `reason` why it is not zero-copy.
+ * Returns 0 or -errno; close what has failed too. */
 int mst__xdp_queue_open(struct mst__xdp_queue *queue, const struct mst__xdp_device *device, uint32_t index,
                         bool transmit, bool native, char *reason);
 void mst__xdp_queue_close(struct mst__xdp_queue *queue);
-int mst__xdp_queue_fd(const struct mst__xdp_queue *queue);
-
 struct mst__xdp_bounce {
   uint8_t *data;
   uint32_t used;
@@ -109,7 +132,8 @@ unsigned mst__xdp_queue_receive(struct mst__xdp_queue *queue, struct mst__xdp_bo
 void mst__xdp_queue_release(struct mst__xdp_queue *queue);
 
 uint8_t *mst__xdp_queue_reserve(struct mst__xdp_queue *queue);
-void mst__xdp_queue_commit(struct mst__xdp_queue *queue, uint32_t len);
+/* `checksum`: what the transport checksum still lacks, NULL when it is complete. */
+void mst__xdp_queue_commit(struct mst__xdp_queue *queue, uint32_t len, const struct mst__checksum_place *checksum);
 /* False: the kernel would not take all now, and says nothing when it would; flush again some time later. */
 bool mst__xdp_queue_flush(struct mst__xdp_queue *queue);
 

@@ -1,13 +1,16 @@
-/* The AF_XDP socket of one receive queue, with memory of its own.
+/* The AF_XDP sockets of one receive queue, with memory of their own.
  *
  *   frames  | 0 .. rx_frames-1: circulate fill ring -> kernel -> rx ring -> receive/release -> fill ring |
  *           | rx_frames ..:     tx_free -> reserve/commit -> tx ring -> kernel -> completion ring -> tx_free |
  *
- * A packet larger than a frame comes as several descriptors and is copied together. */
+ *   a frame to transmit  | struct tx_metadata, METADATA_BYTES | Ethernet frame |
+ *
+ * One socket receives, another transmits: each packet that a socket of copy mode has sent would wake who waits for that
+ * socket, and each look at it by epoll would try to send. A packet larger than a frame comes as several descriptors and
+ * is copied together. */
 #include "xdp.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,9 +19,10 @@
 #include <unistd.h>
 
 #include <linux/if_xdp.h>
-#include <xdp/libxdp.h>
 
 #define FRAME_BYTES 4096u
+#define METADATA_BYTES (FRAME_BYTES - MST__XDP_TX_BYTES_MAX)
+#define COMPLETIONS_MIN 64u /* the kernel wants the ring where nothing is sent too */
 #define RX_PEEK_MAX 512u
 #define KICKS_MAX 256
 
@@ -29,9 +33,23 @@
 #ifndef XDP_PKT_CONTD
 #define XDP_PKT_CONTD (1 << 0)
 #endif
+#ifndef XDP_TX_METADATA
+#define XDP_TX_METADATA (1 << 1) /* Linux 6.8 */
+#endif
+#ifndef XDP_TXMD_FLAGS_CHECKSUM
+#define XDP_TXMD_FLAGS_CHECKSUM (1 << 1)
+#endif
 #ifndef XDP_MAX_TX_SKB_BUDGET
 #define XDP_MAX_TX_SKB_BUDGET 9 /* Linux 6.17: packets that one sendto of copy mode sends; 32 before */
 #endif
+
+struct tx_metadata { /* struct xsk_tx_metadata */
+  uint64_t flags;
+  uint16_t checksum_start, checksum_offset;
+  uint32_t unused;
+  uint64_t launch_time;
+};
+_Static_assert(sizeof(struct tx_metadata) <= METADATA_BYTES && METADATA_BYTES % 8 == 0, "metadata's room");
 
 static uint32_t frames_for(const struct mst__xdp_device *device) {
   return device->queues <= 4 ? 2048 : 1024;
@@ -54,30 +72,56 @@ static int map_frames(struct mst__xdp_queue *queue) {
   return 0;
 }
 
-static int create_umem(struct mst__xdp_queue *queue) {
-  const struct xsk_umem_config config = {
-      .fill_size = queue->rx_frames, .comp_size = queue->tx_frames ? queue->tx_frames : 64, .frame_size = FRAME_BYTES};
-  return xsk_umem__create(&queue->umem, queue->frames, queue->frames_bytes, &queue->fill, &queue->completion, &config);
+/* In copy mode the kernel, and so each driver, completes checksums where it knows of metadata; in zero-copy mode some
+ * drivers would. */
+static int register_frames(struct mst__xdp_queue *queue, bool zero_copy) {
+  queue->tx_checksum = !zero_copy && queue->tx_frames;
+  if (queue->tx_checksum) {
+    if (!mst__xdp_socket_register(queue->rx_fd, queue->frames, queue->frames_bytes, FRAME_BYTES, METADATA_BYTES))
+      return 0;
+    queue->tx_checksum = false;
+  }
+  return mst__xdp_socket_register(queue->rx_fd, queue->frames, queue->frames_bytes, FRAME_BYTES, 0);
 }
 
-/* A umem whose socket could not be bound starts afresh: libxdp has used up its rings. */
+static int open_receive(struct mst__xdp_queue *queue, const struct mst__xdp_device *device, uint32_t index,
+                        uint16_t flags) {
+  uint32_t completions = queue->tx_frames ? queue->tx_frames : COMPLETIONS_MIN;
+  int fd = queue->rx_fd = mst__xdp_socket_open();
+  if (fd < 0) return fd;
+  int error = register_frames(queue, flags & XDP_ZEROCOPY);
+  if (!error)
+    error = mst__xdp_socket_producer(fd, XDP_UMEM_FILL_RING, queue->rx_frames, &queue->fill_map, &queue->fill);
+  if (!error)
+    error =
+        mst__xdp_socket_consumer(fd, XDP_UMEM_COMPLETION_RING, completions, &queue->completion_map, &queue->completion);
+  if (!error) error = mst__xdp_socket_consumer(fd, XDP_RX_RING, queue->rx_frames, &queue->rx_map, &queue->rx);
+  return error ? error : mst__xdp_socket_bind(fd, device->ifindex, index, flags | XDP_USE_NEED_WAKEUP, -1);
+}
+
+static int open_transmit(struct mst__xdp_queue *queue, const struct mst__xdp_device *device, uint32_t index) {
+  int fd = queue->tx_fd = mst__xdp_socket_open();
+  if (fd < 0) return fd;
+  int error = mst__xdp_socket_producer(fd, XDP_TX_RING, queue->tx_frames, &queue->tx_map, &queue->tx);
+  return error ? error : mst__xdp_socket_bind(fd, device->ifindex, index, XDP_SHARED_UMEM, queue->rx_fd);
+}
+
+static void close_sockets(struct mst__xdp_queue *queue) {
+  mst__xdp_socket_unmap(&queue->fill_map);
+  mst__xdp_socket_unmap(&queue->completion_map);
+  mst__xdp_socket_unmap(&queue->rx_map);
+  mst__xdp_socket_unmap(&queue->tx_map);
+  if (queue->tx_fd >= 0) close(queue->tx_fd);
+  if (queue->rx_fd >= 0) close(queue->rx_fd);
+  queue->rx_fd = queue->tx_fd = -1;
+}
+
+/* A socket that could not be bound in one way is of no use for another. */
 static int bind_once(struct mst__xdp_queue *queue, const struct mst__xdp_device *device, uint32_t index,
                      uint16_t flags) {
-  int error = create_umem(queue);
-  if (error) return error;
-  const struct xsk_socket_config config = {.rx_size = queue->rx_frames,
-                                           .tx_size = queue->tx_frames,
-                                           .libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
-                                           .bind_flags = flags | XDP_USE_NEED_WAKEUP};
-  error = xsk_socket__create(&queue->socket, device->name, index, queue->umem, &queue->rx,
-                             queue->tx_frames ? &queue->tx : NULL, &config);
-  if (!error) {
-    fcntl(xsk_socket__fd(queue->socket), F_SETFD, FD_CLOEXEC); /* a child would keep the queue bound */
-    return 0;
-  }
-  queue->socket = NULL;
-  xsk_umem__delete(queue->umem);
-  queue->umem = NULL;
+  int error = open_receive(queue, device, index, flags);
+  if (!error && queue->tx_frames) error = open_transmit(queue, device, index);
+  if (error) close_sockets(queue);
   return error;
 }
 
@@ -112,27 +156,22 @@ static void fill_all(struct mst__xdp_queue *queue) {
 static void tune_transmit(const struct mst__xdp_queue *queue) {
   uint32_t budget = queue->tx_frames;
   int bytes = (int)(queue->tx_frames * FRAME_BYTES);
-  setsockopt(mst__xdp_queue_fd(queue), SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof budget);
-  setsockopt(mst__xdp_queue_fd(queue), SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);
+  setsockopt(queue->tx_fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof budget);
+  setsockopt(queue->tx_fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);
 }
 
 int mst__xdp_queue_open(struct mst__xdp_queue *queue, const struct mst__xdp_device *device, uint32_t index,
                         bool transmit, bool native, char *reason) {
-  memset(queue, 0, sizeof *queue);
+  *queue = (struct mst__xdp_queue){.rx_fd = -1, .tx_fd = -1};
   queue->rx_frames = frames_for(device);
   queue->tx_frames = transmit ? frames_for(device) : 0;
-  libxdp_print_fn_t print = libxdp_set_print(NULL);
   int error = map_frames(queue);
   if (!error) error = bind_best(queue, device, index, native, reason);
-  libxdp_set_print(print);
   if (!error && transmit) {
     queue->tx_free = malloc(queue->tx_frames * sizeof *queue->tx_free);
     if (!queue->tx_free) error = -ENOMEM;
   }
-  if (error) {
-    mst__xdp_queue_close(queue);
-    return error;
-  }
+  if (error) return error;
   if (transmit) tune_transmit(queue);
   for (uint32_t i = 0; i < queue->tx_frames; i++)
     queue->tx_free[queue->tx_free_count++] = (uint64_t)(queue->rx_frames + i) * FRAME_BYTES;
@@ -141,15 +180,10 @@ int mst__xdp_queue_open(struct mst__xdp_queue *queue, const struct mst__xdp_devi
 }
 
 void mst__xdp_queue_close(struct mst__xdp_queue *queue) {
-  if (queue->socket) xsk_socket__delete(queue->socket);
-  if (queue->umem) xsk_umem__delete(queue->umem);
+  close_sockets(queue);
   if (queue->frames) munmap(queue->frames, queue->frames_bytes);
   free(queue->tx_free);
-  memset(queue, 0, sizeof *queue);
-}
-
-int mst__xdp_queue_fd(const struct mst__xdp_queue *queue) {
-  return xsk_socket__fd(queue->socket);
+  *queue = (struct mst__xdp_queue){.rx_fd = -1, .tx_fd = -1};
 }
 
 /* The packet in descriptors `index` and on, of which `available` are there: how many it takes, 0 when its end is not
@@ -212,34 +246,38 @@ void mst__xdp_queue_release(struct mst__xdp_queue *queue) {
   }
   xsk_ring_cons__release(&queue->rx, queue->rx_held);
   queue->rx_held = 0;
-  if (xsk_ring_prod__needs_wakeup(&queue->fill)) recv(mst__xdp_queue_fd(queue), NULL, 0, MSG_DONTWAIT);
+  if (xsk_ring_prod__needs_wakeup(&queue->fill)) recv(queue->rx_fd, NULL, 0, MSG_DONTWAIT);
 }
 
+/* After each flush, and the frame that came back last is the next to be used: it is still in the cache. */
 static void reclaim(struct mst__xdp_queue *queue) {
   uint32_t index;
   uint32_t done = xsk_ring_cons__peek(&queue->completion, queue->tx_frames, &index);
   if (!done) return;
   for (uint32_t i = 0; i < done; i++)
-    queue->tx_free[queue->tx_free_count++] = *xsk_ring_cons__comp_addr(&queue->completion, index + i);
+    queue->tx_free[queue->tx_free_count++] = *xsk_ring_cons__comp_addr(&queue->completion, index + i) - METADATA_BYTES;
   xsk_ring_cons__release(&queue->completion, done);
 }
 
 uint8_t *mst__xdp_queue_reserve(struct mst__xdp_queue *queue) {
-  if (!queue->tx_free_count) reclaim(queue);
-  if (!queue->tx_free_count) {
-    mst__xdp_queue_flush(queue);
-    reclaim(queue);
-  }
-  return queue->tx_free_count ? queue->frames + queue->tx_free[queue->tx_free_count - 1] : NULL;
+  if (!queue->tx_free_count) mst__xdp_queue_flush(queue);
+  if (!queue->tx_free_count) return NULL;
+  return queue->frames + queue->tx_free[queue->tx_free_count - 1] + METADATA_BYTES;
 }
 
-void mst__xdp_queue_commit(struct mst__xdp_queue *queue, uint32_t len) {
+void mst__xdp_queue_commit(struct mst__xdp_queue *queue, uint32_t len, const struct mst__checksum_place *checksum) {
   uint32_t index;
   if (!len || xsk_ring_prod__reserve(&queue->tx, 1, &index) != 1) return;
+  uint64_t frame = queue->tx_free[--queue->tx_free_count];
   struct xdp_desc *desc = xsk_ring_prod__tx_desc(&queue->tx, index);
-  desc->addr = queue->tx_free[--queue->tx_free_count];
-  desc->len = len;
-  desc->options = 0;
+  *desc = (struct xdp_desc){.addr = frame + METADATA_BYTES, .len = len};
+  if (checksum) {
+    *(struct tx_metadata *)(queue->frames + frame) =
+        (struct tx_metadata){.flags = XDP_TXMD_FLAGS_CHECKSUM,
+                             .checksum_start = (uint16_t)(MST__ETHERNET_BYTES + checksum->start),
+                             .checksum_offset = checksum->offset};
+    desc->options = XDP_TX_METADATA;
+  }
   queue->tx_pending++;
 }
 
@@ -252,11 +290,12 @@ bool mst__xdp_queue_flush(struct mst__xdp_queue *queue) {
   xsk_ring_prod__submit(&queue->tx, queue->tx_pending);
   queue->tx_pending = 0;
   for (int kicks = 0; kicks < KICKS_MAX && !all_taken(queue); kicks++) {
-    if (!xsk_ring_prod__needs_wakeup(&queue->tx)) return true;
+    if (!xsk_ring_prod__needs_wakeup(&queue->tx)) break;
     uint32_t before = __atomic_load_n(queue->tx.consumer, __ATOMIC_ACQUIRE);
-    int error = sendto(mst__xdp_queue_fd(queue), NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 ? errno : 0;
+    int error = sendto(queue->tx_fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 ? errno : 0;
     queue->tx_down = error == ENETDOWN || error == ENXIO;
     if (error != EAGAIN || __atomic_load_n(queue->tx.consumer, __ATOMIC_ACQUIRE) == before) break;
   }
+  reclaim(queue);
   return queue->zero_copy || queue->tx_down || all_taken(queue);
 }
