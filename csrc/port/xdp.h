@@ -117,7 +117,7 @@ struct mst__xdp_queue {
 struct mst__xdp_bounce; /* where a packet of several buffers becomes contiguous */
 
 /* Bind sockets to receive queue `index`, with `transmit` one that sends too. Adds to `reason` why it is not zero-copy.
- * Returns 0 or -errno; close what has failed too. */
+ * Returns 0 or -errno. */
 int mst__xdp_queue_open(struct mst__xdp_queue *queue, const struct mst__xdp_device *device, uint32_t index,
                         bool transmit, bool native, char *reason);
 void mst__xdp_queue_close(struct mst__xdp_queue *queue);

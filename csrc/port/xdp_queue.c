@@ -171,7 +171,10 @@ int mst__xdp_queue_open(struct mst__xdp_queue *queue, const struct mst__xdp_devi
     queue->tx_free = malloc(queue->tx_frames * sizeof *queue->tx_free);
     if (!queue->tx_free) error = -ENOMEM;
   }
-  if (error) return error;
+  if (error) {
+    mst__xdp_queue_close(queue);
+    return error;
+  }
   if (transmit) tune_transmit(queue);
   for (uint32_t i = 0; i < queue->tx_frames; i++)
     queue->tx_free[queue->tx_free_count++] = (uint64_t)(queue->rx_frames + i) * FRAME_BYTES;
