@@ -7,6 +7,7 @@ import { root } from '../../lib/exec.mjs';
 import { end, spawnTied } from '../../lib/namespace.mjs';
 import { readStatistics } from '../../lib/statistics.mjs';
 import { Lab, labObstacle } from '../lab.mjs';
+import { median } from '../results.mjs';
 import { runProgram } from './programs.mjs';
 
 export const idle = {
@@ -78,11 +79,15 @@ async function stackMemory(server, file) {
   return host.stacks.reduce((total, stack) => total + stack.memory_bytes, 0);
 }
 
-/** Microseconds of CPU that the process takes in a second. */
+/** Microseconds of CPU that the process takes in a second, by the median: V8 collects garbage in one or another. */
 async function cpuShare(pid, seconds) {
-  const before = cpuNanoseconds(pid);
-  await new Promise((resolve) => setTimeout(resolve, seconds * 1e3));
-  return (cpuNanoseconds(pid) - before) / 1e3 / seconds;
+  const samples = [];
+  for (let second = 0; second < seconds; second++) {
+    const before = cpuNanoseconds(pid);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    samples.push((cpuNanoseconds(pid) - before) / 1e3);
+  }
+  return median(samples);
 }
 
 function cpuNanoseconds(pid) {
