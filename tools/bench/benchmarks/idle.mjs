@@ -27,7 +27,7 @@ async function run(context) {
     const lab = await Lab.create();
     const scratch = mkdtempSync(path.join(os.tmpdir(), 'multistack-idle-'));
     try {
-      await oneRound(lab, path.join(scratch, 'statistics.json'), quick ? 1 : 5, record, progress);
+      await oneRound(lab, path.join(scratch, 'statistics.json'), quick ? 1 : 15, record, progress);
     } finally {
       rmSync(scratch, { recursive: true, force: true });
       await lab.remove();
