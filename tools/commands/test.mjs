@@ -19,7 +19,7 @@ const parts = {
   'test:unit': [cUnit, typeScriptUnit],
   'test:sim': [cSim],
   'test:integration': [cIntegration, typeScriptIntegration],
-  test: [lintAll, cUnit, cSim, cSanitized, typeScriptUnit, cIntegration, typeScriptIntegration, fuzzAll, demoOnce],
+  test: [lintAll, cUnit, cSim, typeScriptUnit, cIntegration, cSanitized, typeScriptIntegration, fuzzAll, demoOnce],
 };
 
 export async function main(_args, script) {
@@ -45,11 +45,12 @@ async function cSim(tally) {
 }
 
 async function cSanitized(tally) {
-  console.log('C unit tests and simulated network, address and undefined-behaviour sanitizers');
+  console.log('all C tests again, under the address and undefined-behaviour sanitizers');
   const folder = await buildTests('sanitize');
   const options = { environment: sanitizers, suffix: ' (sanitizers)' };
   await runCtest(folder, 'unit', tally, options);
   await runCtest(folder, 'sim', tally, options);
+  await runCtest(folder, 'integration', tally, options);
 }
 
 async function typeScriptUnit(tally) {
