@@ -1,6 +1,7 @@
 // A server's and a client's network namespace on one veth link, tuned alike for every stack: each end's receive work
 // is in a kernel thread of its own that is pinned to the core of the program it serves, and moderated, as a NIC's
-// interrupt would be. So all that a server costs is on its core.
+// interrupt would be. So all that a server costs is on its core. An untuned link is left as the kernel makes it: there
+// whoever sends does the receiver's work too, so the client's kernel is in what the server's core is charged with.
 import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { Failure, capture, tryOutput } from '../lib/exec.mjs';
@@ -24,9 +25,9 @@ export class Lab {
   serverAddress = '10.99.0.1';
   #ends;
 
-  static async create() {
+  static async create({ tuned = true } = {}) {
     const lab = new Lab();
-    const id = (process.pid % 46656).toString(36);
+    const id = (process.pid % 46656).toString(36) + (tuned ? '' : 'u');
     lab.#ends = [
       { device: `ms${id}s`, address: lab.serverAddress, core: serverCore, namespace: await Namespace.create() },
       { device: `ms${id}c`, address: '10.99.0.2', core: clientCore, namespace: await Namespace.create() },
@@ -40,6 +41,7 @@ export class Lab {
       for (const { namespace, device, address } of lab.#ends) {
         await namespace.run('ip', 'address', 'add', `${address}/24`, 'dev', device);
         await namespace.run('ip', 'link', 'set', device, 'up');
+        if (!tuned) continue;
         // A veth with TSO has the sender's core do the receiver's work; one without hands it to the receiver's NAPI.
         await namespace.run('ethtool', '-K', device, 'gro', 'on', 'tso', 'off');
         const settings = { threaded: 1, napi_defer_hard_irqs: 2, gro_flush_timeout: interruptModerationNanoseconds };
