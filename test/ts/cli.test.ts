@@ -124,6 +124,13 @@ test('a program that is killed takes the program that it runs along', async () =
   await once(child.stdout, 'end');
 });
 
+test('a port that cannot be opened ends the program before it starts, in one line', () => {
+  const { status, stdout, stderr } = multistack('run', '--port', 'xdp:none0', '--', 'node', '-p', '"started"');
+  assert.is(status, 1);
+  assert.is(stdout, '');
+  assert.match(stderr, /^multistack: xdp:none0: .*\n$/);
+});
+
 test('a mistake is one line and a non-zero exit', () => {
   const { status, stderr } = multistack('run', '--', 'true');
   assert.is(status, 2);

@@ -37,7 +37,10 @@ export function environment(inherited: NodeJS.ProcessEnv, options: RunOptions): 
   return {
     ...inherited,
     NODE_OPTIONS: [inherited.NODE_OPTIONS, ...imports].filter(Boolean).join(' '),
-    ...(options.port.length > 0 && { MULTISTACK_PORTS: options.port.join(' ') }),
+    ...(options.port.length > 0 && {
+      MULTISTACK_PORTS: options.port.join(' '),
+      MULTISTACK_OPENED_FOR: String(process.pid),
+    }),
     ...(options.policy !== undefined && { MULTISTACK_POLICY: options.policy }),
     ...(options.stats && { MULTISTACK_STATS: options.stats === true ? '-' : path.resolve(options.stats) }),
     ...(options.pcap !== undefined && { MULTISTACK_PCAP: path.resolve(options.pcap) }),
