@@ -35,10 +35,6 @@ static inline void mst__list_push_back(struct mst__list *head, struct mst__list 
   mst__list_insert_before(head, node);
 }
 
-static inline void mst__list_push_front(struct mst__list *head, struct mst__list *node) {
-  mst__list_insert_before(head->next, node);
-}
-
 /* Unlink; nothing happens when it is in no list. */
 static inline void mst__list_remove(struct mst__list *node) {
   if (!node->next) return;

@@ -83,7 +83,7 @@ static void update_mss(struct mst_conn *conn) {
   if (!peer) peer = ip_header_bytes(conn) == MST__IP4_HEADER_BYTES ? MST__MSS_DEFAULT_IP4 : MST__MSS_DEFAULT_IP6;
   conn->snd_mss = carried < peer ? carried : peer;
   if (conn->snd_mss < MST__MSS_MIN) conn->snd_mss = MST__MSS_MIN;
-  conn->cc.mss = conn->snd_mss - mst__option_bytes(conn);
+  conn->cc.mss = mst__segment_bytes(conn);
 }
 
 void mst__conn_set_path_mtu(struct mst_conn *conn, uint32_t mtu) {
@@ -104,7 +104,6 @@ void mst__syn_options(struct mst_conn *conn, const struct mst__tcp *tcp) {
   conn->snd_wscale = conn->wscale_ok ? (o->wscale > MST__WINDOW_SCALE_MAX ? MST__WINDOW_SCALE_MAX : o->wscale) : 0;
   if (!conn->wscale_ok) conn->rcv_wscale = 0;
   conn->ts_ok = o->has & MST__HAS_TIMESTAMPS;
-  conn->sack_ok = o->has & MST__HAS_SACK_PERMITTED;
   if (conn->ts_ok) {
     conn->ts_recent = o->tsval;
     conn->ts_recent_at_ns = conn->stack->now_ns;

@@ -73,7 +73,6 @@ struct mst_conn {
   bool hashed : 1; /* in the conns table */
   bool ts_ok : 1;  /* Snd.TS.OK (RFC 7323) */
   bool wscale_ok : 1;
-  bool sack_ok : 1;
   bool fin_wanted : 1;   /* FIN follows the queued bytes */
   bool fin_sent : 1;     /* SND.NXT has passed it */
   bool fin_received : 1; /* RCV.NXT has passed it */
@@ -234,6 +233,12 @@ uint32_t mst__ts_now(const mst_stack *stack, uint32_t offset);
 /* Bytes of options in every segment with data. */
 static inline uint32_t mst__option_bytes(const struct mst_conn *conn) {
   return conn->ts_ok ? 12 : 0;
+}
+/* Bytes of payload in a full-sized segment. */
+static inline uint32_t mst__segment_bytes(const struct mst_conn *conn) {
+  uint32_t bytes = conn->snd_mss - mst__option_bytes(conn);
+  MST_ASSERT(bytes > 0 && bytes <= conn->snd_mss);
+  return bytes;
 }
 
 /* --- isn.c --- */

@@ -17,12 +17,6 @@ uint32_t mst__receive_window(const struct mst_conn *conn) {
   return space - promised >= worth ? space : promised;
 }
 
-static uint32_t segment_bytes(const struct mst_conn *conn) {
-  uint32_t bytes = conn->snd_mss - mst__option_bytes(conn);
-  MST_ASSERT(bytes > 0 && bytes <= conn->snd_mss);
-  return bytes;
-}
-
 /* Where the queued bytes end, and with them where FIN stands. */
 static uint32_t queue_end(const struct mst_conn *conn) {
   if (conn->fin_sent) return conn->snd_nxt - 1;
@@ -41,7 +35,7 @@ static uint32_t congestion_room(const struct mst_conn *conn) {
 /* Whole segments that one packet can carry. */
 static uint32_t packet_payload_max(const struct mst_conn *conn) {
   uint32_t room = MST_PACKET_BYTES_MAX - MST__IP6_HEADER_BYTES - MST__TCP_HEADER_BYTES - MST__TCP_OPTIONS_MAX;
-  uint32_t segment = segment_bytes(conn);
+  uint32_t segment = mst__segment_bytes(conn);
   return room > segment ? room - room % segment : segment;
 }
 
@@ -84,7 +78,7 @@ static int send_lost(struct mst_conn *conn) {
     bool closed = conn->snd_wnd == 0;
     if (closed && !conn->probe_window) return 0;
     uint32_t room = congestion_room(conn);
-    if (seq == conn->snd_una && room < segment_bytes(conn)) room = segment_bytes(conn);
+    if (seq == conn->snd_una && room < mst__segment_bytes(conn)) room = mst__segment_bytes(conn);
     if (!room) return 0;
     bool fin = conn->fin_sent && seq + bytes == conn->snd_nxt;
     uint32_t payload = mst__seq_lt(seq, end) ? bytes - fin : 0;
@@ -110,7 +104,7 @@ static int send_lost(struct mst_conn *conn) {
 /* How much of `bytes` unsent ones may go, as the sender's side of silly-window avoidance and Nagle's algorithm want it.
  * Nagle in Minshall's variant: a small segment waits only for another small one. */
 static uint32_t sendable(const struct mst_conn *conn, uint32_t unsent, uint32_t room) {
-  uint32_t segment = segment_bytes(conn), bytes = unsent < room ? unsent : room;
+  uint32_t segment = mst__segment_bytes(conn), bytes = unsent < room ? unsent : room;
   bool small_may_go = conn->nodelay || conn->fin_wanted || !mst__seq_gt(conn->snd_sml, conn->snd_una);
   if (bytes == unsent && small_may_go) return bytes;
   if (bytes >= segment) return bytes - bytes % segment;
@@ -120,7 +114,7 @@ static uint32_t sendable(const struct mst_conn *conn, uint32_t unsent, uint32_t 
 
 static void sent_new(struct mst_conn *conn, uint32_t bytes, bool fin) {
   if (bytes) rtt_start(conn);
-  if (bytes % segment_bytes(conn)) conn->snd_sml = conn->snd_nxt + bytes;
+  if (bytes % mst__segment_bytes(conn)) conn->snd_sml = conn->snd_nxt + bytes;
   conn->snd_nxt += bytes + fin;
   conn->bytes_sent += bytes;
   conn->probe_window = false;

@@ -71,6 +71,23 @@ static void ack_sent(struct mst_conn *conn) {
   mst__timer_clear(conn, MST__TIMER_DELACK);
 }
 
+static uint32_t gather(struct mst_conn *conn, uint32_t seq, uint32_t bytes, struct mst_packet *packet) {
+  size_t spans = mst__sendq_gather(&conn->sendq, seq - conn->snd_una, &bytes, packet->iov + 1, MST_PACKET_IOV_MAX - 1);
+  packet->iov_count = (uint8_t)(1 + spans);
+  return bytes;
+}
+
+/* Point the packet at the segment's bytes; returns how many it got. What memory's shape cuts off must not become a
+ * small segment in the middle. */
+static uint32_t attach_payload(struct mst_conn *conn, const struct mst__segment *segment, uint32_t segment_max,
+                               struct mst_packet *packet) {
+  uint32_t wanted = segment->payload_bytes;
+  if (!wanted) return 0;
+  uint32_t got = gather(conn, segment->seq, wanted, packet);
+  if (got == wanted || got <= segment_max || got % segment_max == 0) return got;
+  return gather(conn, segment->seq, got - got % segment_max, packet);
+}
+
 int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment, uint32_t *sent_bytes) {
   mst_stack *stack = conn->stack;
   struct mst__tcp tcp = {
@@ -85,18 +102,9 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   fill_options(conn, segment->flags, &tcp.options);
 
   struct mst_packet packet = {.flags = MST_CSUM_PARTIAL, .iov_count = 1};
-  uint32_t payload = segment->payload_bytes, segment_max = conn->snd_mss - mst__option_bytes(conn);
-  if (payload)
-    packet.iov_count += (uint8_t)mst__sendq_gather(&conn->sendq, segment->seq - conn->snd_una, &payload, packet.iov + 1,
-                                                   MST_PACKET_IOV_MAX - 1);
-  /* What memory's shape cut off must not become a small segment in the middle. */
-  if (payload < segment->payload_bytes && payload > segment_max) payload -= payload % segment_max;
-  if (payload < segment->payload_bytes) {
-    tcp.flags &= (uint8_t) ~(MST__FIN | MST__PSH);
-    packet.iov_count = 1;
-    packet.iov_count += (uint8_t)mst__sendq_gather(&conn->sendq, segment->seq - conn->snd_una, &payload, packet.iov + 1,
-                                                   MST_PACKET_IOV_MAX - 1);
-  }
+  uint32_t segment_max = mst__segment_bytes(conn);
+  uint32_t payload = attach_payload(conn, segment, segment_max, &packet);
+  if (payload < segment->payload_bytes) tcp.flags &= (uint8_t) ~(MST__FIN | MST__PSH);
   if (payload > segment_max) packet.gso_size = (uint16_t)segment_max;
 
   uint8_t headers[HEADERS_MAX];

@@ -11,7 +11,6 @@ struct mst_conn;
 struct mst__loss_ack {
   uint32_t acked_bytes; /* 0: a duplicate */
   bool duplicate;       /* RFC 5681 2's definition */
-  bool data_on_sack;    /* the peer sent SACK blocks */
 };
 
 struct mst__loss_ops {

@@ -20,23 +20,19 @@ static void mark(struct mst_conn *conn, uint32_t bytes) {
   if (mst__seq_gt(reno->rtx_end, conn->snd_nxt)) reno->rtx_end = conn->snd_nxt;
 }
 
-static uint32_t segment_bytes(const struct mst_conn *conn) {
-  return conn->snd_mss - mst__option_bytes(conn);
-}
-
 static void enter_recovery(struct mst_conn *conn) {
   struct mst__reno *reno = reno_of(conn);
   reno->phase = MST__RENO_RECOVERY;
   reno->recover = conn->snd_nxt;
-  reno->inflation_bytes = DUPLICATE_THRESHOLD * segment_bytes(conn);
+  reno->inflation_bytes = DUPLICATE_THRESHOLD * mst__segment_bytes(conn);
   conn->cc.ops->on_loss(&conn->cc, conn->snd_nxt - conn->snd_una, conn->stack->now_ns);
-  mark(conn, segment_bytes(conn));
+  mark(conn, mst__segment_bytes(conn));
 }
 
 static void on_duplicate(struct mst_conn *conn) {
   struct mst__reno *reno = reno_of(conn);
   if (reno->phase == MST__RENO_RECOVERY) {
-    reno->inflation_bytes += segment_bytes(conn);
+    reno->inflation_bytes += mst__segment_bytes(conn);
     return;
   }
   if (reno->phase == MST__RENO_LOSS) return;
@@ -49,7 +45,7 @@ static void on_duplicate(struct mst_conn *conn) {
 /* RFC 6582 3.2 step 3, full acknowledgment. */
 static void leave_recovery(struct mst_conn *conn) {
   struct mst__reno *reno = reno_of(conn);
-  uint32_t flight = conn->snd_nxt - conn->snd_una, mss = segment_bytes(conn);
+  uint32_t flight = conn->snd_nxt - conn->snd_una, mss = mst__segment_bytes(conn);
   uint32_t window = (flight > mss ? flight : mss) + mss;
   conn->cc.cwnd = window < conn->cc.ssthresh ? window : conn->cc.ssthresh;
   reno->phase = MST__RENO_OPEN;
@@ -59,7 +55,7 @@ static void leave_recovery(struct mst_conn *conn) {
 /* RFC 6582 3.2 step 3, partial acknowledgment: the next hole, and deflate by what was acknowledged. */
 static void on_partial(struct mst_conn *conn, uint32_t acked_bytes) {
   struct mst__reno *reno = reno_of(conn);
-  uint32_t mss = segment_bytes(conn);
+  uint32_t mss = mst__segment_bytes(conn);
   uint32_t deflate = acked_bytes >= mss ? acked_bytes - mss : acked_bytes;
   reno->inflation_bytes = reno->inflation_bytes > deflate ? reno->inflation_bytes - deflate : 0;
   mark(conn, mss);
@@ -93,7 +89,7 @@ static void reno_on_timeout(struct mst_conn *conn) {
   struct mst__reno *reno = reno_of(conn);
   /* RFC 5681 3.1: ssthresh is halved once, not for each timeout of the same segment. */
   if (conn->retries <= 1) conn->cc.ops->on_timeout(&conn->cc, conn->snd_nxt - conn->snd_una, conn->stack->now_ns);
-  conn->cc.cwnd = segment_bytes(conn);
+  conn->cc.cwnd = mst__segment_bytes(conn);
   reno->phase = MST__RENO_LOSS;
   reno->recover = conn->snd_nxt;
   reno->inflation_bytes = 0;
@@ -131,7 +127,7 @@ static uint32_t reno_allowance(const struct mst_conn *conn) {
   const struct mst__reno *reno = &conn->recovery.reno;
   if (reno->phase == MST__RENO_RECOVERY) return reno->inflation_bytes;
   if (reno->phase == MST__RENO_LOSS || !reno->duplicate_acks) return 0;
-  return (reno->duplicate_acks < 2 ? reno->duplicate_acks : 2) * segment_bytes(conn); /* RFC 3042 2 */
+  return (reno->duplicate_acks < 2 ? reno->duplicate_acks : 2) * mst__segment_bytes(conn); /* RFC 3042 2 */
 }
 
 const struct mst__loss_ops mst__loss_reno = {
