@@ -42,7 +42,9 @@ static void grow_window(struct mst_conn *conn, uint32_t acked_bytes, uint64_t rt
       .now_ns = conn->stack->now_ns,
       .rtt_ns = rtt_ns,
       .srtt_ns = conn->srtt_ns,
+      .min_rtt_ns = conn->min_rtt_ns,
       .acked_bytes = acked_bytes,
+      .delivered_bytes = acked_bytes,
       .cwnd_limited = conn->cwnd_limited,
   };
   conn->cc.ops->on_ack(&conn->cc, &ack);

@@ -124,7 +124,7 @@ void mst__conn_established(struct mst_conn *conn) {
   conn->state = MST_ESTABLISHED;
   conn->cc.cwnd = mst__initial_window(conn);
   conn->cc.ssthresh = UINT32_MAX;
-  conn->cc.ops->init(&conn->cc);
+  conn->cc.ops->init(&conn->cc, stack->now_ns);
   conn->loss->init(conn);
   conn->retries = 0;
   /* RFC 6298 5.7 */

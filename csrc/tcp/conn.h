@@ -69,9 +69,10 @@ struct mst_conn {
   uint32_t scope_id;
 
   /* Options of the handshake, and what the application set. */
-  bool orphan : 1; /* mst_close was called: the stack finishes alone */
-  bool hashed : 1; /* in the conns table */
-  bool ts_ok : 1;  /* Snd.TS.OK (RFC 7323) */
+  bool orphan : 1;  /* mst_close was called: the stack finishes alone */
+  bool hashed : 1;  /* in the conns table */
+  bool ts_ok : 1;   /* Snd.TS.OK (RFC 7323) */
+  bool sack_ok : 1; /* both sides said SACK permitted (RFC 2018 2) */
   bool wscale_ok : 1;
   bool fin_wanted : 1;   /* FIN follows the queued bytes */
   bool fin_sent : 1;     /* SND.NXT has passed it */

@@ -92,6 +92,6 @@ int mst_conn_set_congestion_control(mst_conn *conn, const char *name) {
   const struct mst__cc_ops *ops = mst__cc_find(name);
   if (!ops) return -MST_ENOENT;
   conn->cc.ops = ops;
-  ops->init(&conn->cc);
+  ops->init(&conn->cc, conn->stack->now_ns);
   return 0;
 }

@@ -8,25 +8,49 @@
 
 struct mst__cc;
 
-/* What an acknowledgment of new data told. */
+/* What an acknowledgment told; one for each that delivered something, cumulatively or by SACK. */
 struct mst__cc_ack {
   uint64_t now_ns;
-  uint64_t rtt_ns;  /* a fresh sample, or 0 */
-  uint64_t srtt_ns; /* 0 before the first sample */
-  uint32_t acked_bytes;
-  bool cwnd_limited; /* the window was what held the sender back (RFC 9293 3.8.6, RFC 7661's concern) */
+  uint64_t rtt_ns;     /* a fresh sample, or 0 */
+  uint64_t srtt_ns;    /* 0 before the first sample */
+  uint64_t min_rtt_ns; /* the same */
+
+  uint32_t acked_bytes;        /* by SND.UNA's move */
+  uint32_t delivered_bytes;    /* known to have arrived since the last call, by SND.UNA or by SACK */
+  uint32_t lost_bytes;         /* found lost since the last call */
+  uint32_t ce_bytes;           /* reported as marked with CE since the last call */
+  uint32_t flight_bytes;       /* thought to be in the network after this ACK */
+  uint32_t prior_flight_bytes; /* and before it */
+
+  /* The delivery rate (draft-cheng-iccrg-delivery-rate-estimation): sample_bytes arrived in interval_ns. */
+  uint64_t delivered;       /* all bytes that have arrived */
+  uint64_t prior_delivered; /* what `delivered` was when the newest segment acknowledged now was sent: ends rounds */
+  uint64_t sample_bytes, interval_ns; /* interval_ns 0: no sample */
+  bool app_limited;                   /* the sender had nothing to send during the sample */
+
+  bool cwnd_limited; /* the window was what held the sender back (RFC 7661's concern) */
+  bool recovering;   /* loss recovery governs cwnd, unless rate_based */
+};
+
+enum mst__cc_signal {
+  MST__CC_LOSS,   /* found without a timeout, once a window */
+  MST__CC_ECN,    /* the network marked, once a window */
+  MST__CC_TIMEOUT /* the retransmission timer went off: cwnd becomes one segment */
 };
 
 struct mst__cc_ops {
   const char *name;
-  /* A new connection, cwnd and ssthresh are set already; only the private part. */
-  void (*init)(struct mst__cc *cc);
-  /* New data was acknowledged outside of loss recovery: grow. */
+  bool rate_based; /* it sets cwnd during loss recovery too: no proportional rate reduction */
+  /* A new connection, or another algorithm's takes over: cwnd and ssthresh are set; only the private part. */
+  void (*init)(struct mst__cc *cc, uint64_t now_ns);
   void (*on_ack)(struct mst__cc *cc, const struct mst__cc_ack *ack);
-  /* Loss was found without a timeout, once a window: set ssthresh and cwnd. */
-  void (*on_loss)(struct mst__cc *cc, uint32_t flight_bytes, uint64_t now_ns);
-  /* The retransmission timer went off: set ssthresh; cwnd becomes one segment. */
-  void (*on_timeout)(struct mst__cc *cc, uint32_t flight_bytes, uint64_t now_ns);
+  /* The network is congested: set ssthresh, and cwnd to where the reduction shall end. */
+  void (*on_congestion)(struct mst__cc *cc, enum mst__cc_signal signal, uint32_t flight_bytes, uint64_t now_ns);
+  /* The last signal was none: cwnd and ssthresh are again what they were; the private part is to follow. May be NULL.
+   */
+  void (*on_undo)(struct mst__cc *cc);
+  /* Data goes out after nothing was under way. May be NULL. */
+  void (*on_start)(struct mst__cc *cc, uint64_t now_ns);
 };
 
 struct mst__cc {

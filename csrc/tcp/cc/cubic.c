@@ -21,7 +21,8 @@ static double segments(const struct mst__cc *cc, uint32_t bytes) {
   return (double)bytes / cc->mss;
 }
 
-static void cubic_init(struct mst__cc *cc) {
+static void cubic_init(struct mst__cc *cc, uint64_t now_ns) {
+  (void)now_ns;
   cc->state.cubic.epoch_start_ns = 0;
   cc->state.cubic.w_max = 0;
   cc->state.cubic.w_est = 0;
@@ -74,6 +75,7 @@ static void congestion_avoidance(struct mst__cc *cc, const struct mst__cc_ack *a
 }
 
 static void cubic_on_ack(struct mst__cc *cc, const struct mst__cc_ack *ack) {
+  if (ack->recovering || !ack->acked_bytes) return;
   if (!ack->cwnd_limited) {
     cc->state.cubic.epoch_start_ns = 0; /* 4.2: time without data to send does not count */
     return;
@@ -95,22 +97,16 @@ static void decrease(struct mst__cc *cc, uint32_t flight_bytes) {
   cc->state.cubic.epoch_start_ns = 0;
 }
 
-static void cubic_on_loss(struct mst__cc *cc, uint32_t flight_bytes, uint64_t now_ns) {
+static void cubic_on_congestion(struct mst__cc *cc, enum mst__cc_signal signal, uint32_t flight_bytes,
+                                uint64_t now_ns) {
   (void)now_ns;
   decrease(cc, flight_bytes);
-  cc->cwnd = cc->ssthresh;
-}
-
-/* 4.8 */
-static void cubic_on_timeout(struct mst__cc *cc, uint32_t flight_bytes, uint64_t now_ns) {
-  cubic_on_loss(cc, flight_bytes, now_ns);
-  cc->cwnd = cc->mss;
+  cc->cwnd = signal == MST__CC_TIMEOUT ? cc->mss : cc->ssthresh; /* 4.8 */
 }
 
 const struct mst__cc_ops mst__cc_cubic = {
     .name = "cubic",
     .init = cubic_init,
     .on_ack = cubic_on_ack,
-    .on_loss = cubic_on_loss,
-    .on_timeout = cubic_on_timeout,
+    .on_congestion = cubic_on_congestion,
 };

@@ -25,7 +25,7 @@ static void enter_recovery(struct mst_conn *conn) {
   reno->phase = MST__RENO_RECOVERY;
   reno->recover = conn->snd_nxt;
   reno->inflation_bytes = DUPLICATE_THRESHOLD * mst__segment_bytes(conn);
-  conn->cc.ops->on_loss(&conn->cc, conn->snd_nxt - conn->snd_una, conn->stack->now_ns);
+  conn->cc.ops->on_congestion(&conn->cc, MST__CC_LOSS, conn->snd_nxt - conn->snd_una, conn->stack->now_ns);
   mark(conn, mst__segment_bytes(conn));
 }
 
@@ -88,7 +88,8 @@ static void reno_on_ack(struct mst_conn *conn, const struct mst__loss_ack *ack) 
 static void reno_on_timeout(struct mst_conn *conn) {
   struct mst__reno *reno = reno_of(conn);
   /* RFC 5681 3.1: ssthresh is halved once, not for each timeout of the same segment. */
-  if (conn->retries <= 1) conn->cc.ops->on_timeout(&conn->cc, conn->snd_nxt - conn->snd_una, conn->stack->now_ns);
+  if (conn->retries <= 1)
+    conn->cc.ops->on_congestion(&conn->cc, MST__CC_TIMEOUT, conn->snd_nxt - conn->snd_una, conn->stack->now_ns);
   conn->cc.cwnd = mst__segment_bytes(conn);
   reno->phase = MST__RENO_LOSS;
   reno->recover = conn->snd_nxt;
