@@ -56,6 +56,7 @@ int mst_stack_create(const struct mst_stack_options *options, mst_stack **out) {
   stack->env = options->env;
   stack->net = options->net;
   stack->ip_id = (uint16_t)mst__random32(stack);
+  stack->priority_state = (uint64_t)mst__random32(stack) << 32 | 1; /* not 0 */
   mst__list_init(&stack->output);
   mst__list_init(&stack->events);
   mst__list_init(&stack->borrowed);

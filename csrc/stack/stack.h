@@ -57,6 +57,7 @@ struct mst_stack {
   struct mst__list events;   /* connections and others with something to tell: struct mst__notice */
   struct mst__list borrowed; /* connections that still point into the packets of this input */
   uint16_t ip_id;
+  uint64_t priority_state; /* of mst__priority */
   struct mst__tcp_stack tcp;
   struct mst__udp_stack udp;
 };
@@ -78,6 +79,15 @@ void *mst__alloc(mst_stack *stack, size_t bytes); /* not zeroed */
 void *mst__zalloc(mst_stack *stack, size_t bytes);
 void mst__free(mst_stack *stack, void *memory, size_t bytes);
 uint32_t mst__random32(mst_stack *stack);
+/* A number for a tree's balance: cheap, and unpredictable from outside. */
+static inline uint32_t mst__priority(mst_stack *stack) {
+  uint64_t x = stack->priority_state;
+  x ^= x >> 12;
+  x ^= x << 25;
+  x ^= x >> 27;
+  stack->priority_state = x;
+  return (uint32_t)((x * 0x2545f4914f6cdd1dull) >> 32); /* xorshift64* */
+}
 static inline void mst__drop(mst_stack *stack, enum mst_drop reason) {
   stack->stats.drops[reason]++;
 }
