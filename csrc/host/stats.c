@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Appends as snprintf does: counts on when the room is used up. */
 struct writer {
@@ -80,6 +81,27 @@ static void put_port(struct mst_port *port, void *user) {
   p->comma = ",";
 }
 
+static uint64_t counter_value(const struct mst_stack_stats *stats, const struct mst_stack_counter *counter) {
+  uint64_t value;
+  memcpy(&value, (const char *)stats + counter->offset, sizeof value);
+  return value;
+}
+
+/* By our names, and under "nstat" by Linux's. */
+static void put_counters(struct writer *w, const struct mst_stack_stats *stats) {
+  const struct mst_stack_counter *counter;
+  const char *comma = "";
+  for (size_t i = 0; (counter = mst_stack_counter(i)); i++)
+    put(w, ",\"%s\":%" PRIu64, counter->name, counter_value(stats, counter));
+  put(w, ",\"nstat\":{");
+  for (size_t i = 0; (counter = mst_stack_counter(i)); i++) {
+    if (!counter->nstat) continue;
+    put(w, "%s\"%s\":%" PRIu64, comma, counter->nstat, counter_value(stats, counter));
+    comma = ",";
+  }
+  put(w, "}");
+}
+
 static void put_stack(struct writer *w, const struct mst__host_stack *entry) {
   struct mst_stack_stats stats;
   struct mst_switch_stats channel = {0};
@@ -88,9 +110,7 @@ static void put_stack(struct writer *w, const struct mst__host_stack *entry) {
   put(w, "{\"channel\":{\"id\":%u,", entry->id);
   put_switch_stats(w, &channel);
   put(w, "}");
-#define MST__X(name, text) put(w, ",\"" #name "\":%" PRIu64, stats.name);
-  MST_STACK_COUNTER_MAP(MST__X)
-#undef MST__X
+  put_counters(w, &stats);
   put(w, ",\"conns\":%" PRIu64 ",\"time_wait\":%" PRIu64 ",\"memory_bytes\":%" PRIu64 ",", stats.conns, stats.time_wait,
       stats.memory_bytes);
   put_drops(w, stats.drops);

@@ -75,35 +75,36 @@ void mst_stack_flush(mst_stack *stack, uint64_t now_ns);
 /* When mst_stack_advance is next wanted; UINT64_MAX: never. */
 uint64_t mst_stack_next_deadline(const mst_stack *stack);
 
-/* X(name, text): counters of a stack. Names that nstat has mean what they mean there. */
+/* X(name, nstat, text): counters of a stack. `nstat` is the name under which Linux counts the same thing (`nstat -az`),
+ * NULL where it does not; IPv4 and IPv6 are counted together. */
 #define MST_STACK_COUNTER_MAP(X)                                                                                       \
-  X(ip_in_receives, "packets taken in")                                                                                \
-  X(ip_out_requests, "packets sent")                                                                                   \
-  X(ip_in_octets, "bytes of IP packets taken in")                                                                      \
-  X(ip_out_octets, "bytes of IP packets sent")                                                                         \
-  X(tcp_active_opens, "connections opened from here")                                                                  \
-  X(tcp_passive_opens, "connections accepted")                                                                         \
-  X(tcp_attempt_fails, "connections that failed before they were established")                                         \
-  X(tcp_estab_resets, "established connections that were reset")                                                       \
-  X(tcp_in_segs, "segments taken in")                                                                                  \
-  X(tcp_out_segs, "segments sent")                                                                                     \
-  X(tcp_retrans_segs, "segments retransmitted")                                                                        \
-  X(tcp_out_rsts, "resets sent")                                                                                       \
-  X(tcp_timeouts, "retransmission timeouts")                                                                           \
-  X(tcp_challenge_acks, "challenge ACKs sent (RFC 5961)")                                                              \
-  X(tcp_delayed_acks, "delayed ACKs sent by timer")                                                                    \
-  X(tcp_zero_window_probes, "zero-window probes sent")                                                                 \
-  X(tcp_keepalives, "keepalive probes sent")                                                                           \
-  X(tcp_time_wait, "connections that entered TIME-WAIT")                                                               \
-  X(tcp_urgent, "segments with URG taken in")                                                                          \
-  X(tcp_pmtu_reductions, "path MTU reductions by ICMP")                                                                \
-  X(udp_in_datagrams, "datagrams delivered")                                                                           \
-  X(udp_out_datagrams, "datagrams sent")                                                                               \
-  X(udp_no_ports, "datagrams to no socket")                                                                            \
-  X(icmp_in_msgs, "ICMP messages taken in")
+  X(ip_in_receives, "IpInReceives", "packets taken in")                                                                \
+  X(ip_out_requests, "IpOutRequests", "packets sent")                                                                  \
+  X(ip_in_octets, "IpExtInOctets", "bytes of IP packets taken in")                                                     \
+  X(ip_out_octets, "IpExtOutOctets", "bytes of IP packets sent")                                                       \
+  X(tcp_active_opens, "TcpActiveOpens", "connections opened from here")                                                \
+  X(tcp_passive_opens, "TcpPassiveOpens", "connections accepted")                                                      \
+  X(tcp_attempt_fails, "TcpAttemptFails", "connections that failed before they were established")                      \
+  X(tcp_estab_resets, "TcpEstabResets", "established connections that were reset")                                     \
+  X(tcp_in_segs, "TcpInSegs", "segments taken in")                                                                     \
+  X(tcp_out_segs, "TcpOutSegs", "segments sent")                                                                       \
+  X(tcp_retrans_segs, "TcpRetransSegs", "segments retransmitted")                                                      \
+  X(tcp_out_rsts, "TcpOutRsts", "resets sent")                                                                         \
+  X(tcp_timeouts, "TcpExtTCPTimeouts", "retransmission timeouts")                                                      \
+  X(tcp_challenge_acks, "TcpExtTCPChallengeACK", "challenge ACKs sent (RFC 5961)")                                     \
+  X(tcp_delayed_acks, "TcpExtDelayedACKs", "delayed ACKs sent by timer")                                               \
+  X(tcp_zero_window_probes, "TcpExtTCPWinProbe", "zero-window probes sent")                                            \
+  X(tcp_keepalives, "TcpExtTCPKeepAlive", "keepalive probes sent")                                                     \
+  X(tcp_time_wait, NULL, "connections that entered TIME-WAIT")                                                         \
+  X(tcp_urgent, NULL, "segments with URG taken in")                                                                    \
+  X(tcp_pmtu_reductions, NULL, "path MTU reductions by ICMP")                                                          \
+  X(udp_in_datagrams, "UdpInDatagrams", "datagrams delivered")                                                         \
+  X(udp_out_datagrams, "UdpOutDatagrams", "datagrams sent")                                                            \
+  X(udp_no_ports, "UdpNoPorts", "datagrams to no socket")                                                              \
+  X(icmp_in_msgs, "IcmpInMsgs", "ICMP messages taken in")
 
 struct mst_stack_stats {
-#define MST__X(name, text) uint64_t name;
+#define MST__X(name, nstat, text) uint64_t name;
   MST_STACK_COUNTER_MAP(MST__X)
 #undef MST__X
   uint64_t drops[MST_DROP_COUNT];
@@ -113,6 +114,17 @@ struct mst_stack_stats {
 };
 
 void mst_stack_get_stats(const mst_stack *stack, struct mst_stack_stats *out);
+
+struct mst_stack_counter {
+  const char *name;  /* of the field in struct mst_stack_stats */
+  const char *nstat; /* as in MST_STACK_COUNTER_MAP; NULL: Linux has no such counter */
+  const char *text;  /* what it counts */
+  size_t offset;     /* of the uint64_t in struct mst_stack_stats */
+};
+
+/* The counters in the order of MST_STACK_COUNTER_MAP, for those who list them. Static. NULL: no counter has this index,
+ * nor any higher one. */
+const struct mst_stack_counter *mst_stack_counter(size_t index);
 
 /* Hold a local tuple before its use. Port 0 takes any free port. A tuple that is bound already in this stack is shared
  * while it has no listener (the meaning of SO_REUSEADDR). 0 or what net.lease returned. The binding belongs to the
