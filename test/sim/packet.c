@@ -113,8 +113,8 @@ size_t sim_segment_build(uint8_t *out, const struct sim_segment *segment) {
   sim_put16(tcp + 2, segment->destination_port);
   sim_put32(tcp + 4, segment->seq);
   sim_put32(tcp + 8, segment->ack);
-  tcp[12] = (uint8_t)((20 + options) / 4 << 4);
-  tcp[13] = segment->flags;
+  tcp[12] = (uint8_t)((20 + options) / 4 << 4 | (segment->flags & SIM_AE ? 1 : 0));
+  tcp[13] = (uint8_t)segment->flags;
   sim_put16(tcp + 14, segment->window);
   sim_put16(tcp + 18, segment->urgent);
   memcpy(tcp + 20, segment->options, segment->options_bytes);
@@ -137,7 +137,7 @@ bool sim_segment_parse(const uint8_t *packet, size_t bytes, struct sim_segment *
       .destination_port = sim_get16(tcp + 2),
       .seq = sim_get32(tcp + 4),
       .ack = sim_get32(tcp + 8),
-      .flags = tcp[13],
+      .flags = (uint16_t)((tcp[12] & 1) << 8 | tcp[13]),
       .window = sim_get16(tcp + 14),
       .urgent = sim_get16(tcp + 18),
       .ttl = v4 ? packet[8] : packet[7],

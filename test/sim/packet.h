@@ -4,15 +4,25 @@
 
 #include "multistack/types.h"
 
-enum { SIM_FIN = 1, SIM_SYN = 2, SIM_RST = 4, SIM_PSH = 8, SIM_ACK = 16, SIM_URG = 32, SIM_ECE = 64, SIM_CWR = 128 };
+enum {
+  SIM_FIN = 1,
+  SIM_SYN = 2,
+  SIM_RST = 4,
+  SIM_PSH = 8,
+  SIM_ACK = 16,
+  SIM_URG = 32,
+  SIM_ECE = 64,
+  SIM_CWR = 128,
+  SIM_AE = 256, /* the bit before CWR (accurate ECN) */
+};
 
 /* A TCP segment in IPv4 or IPv6, by the family of the addresses. */
 struct sim_segment {
   struct mst_addr source, destination;
   uint16_t source_port, destination_port;
   uint32_t seq, ack;
-  uint16_t window, urgent;
-  uint8_t flags, ttl, tos;
+  uint16_t window, urgent, flags;
+  uint8_t ttl, tos;
   uint8_t options_bytes;
   uint8_t options[40];
   const uint8_t *data;

@@ -5,20 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Options that a specification lists; `any` is for '*'. */
-struct wanted {
-  bool mss, wscale, sack_ok, ts, no_mss, no_wscale, no_sack_ok, no_ts;
-  bool any_tsval, any_tsecr;
-  uint32_t mss_value, wscale_value, tsval, tsecr;
-};
-
-struct spec {
-  uint8_t flags;
-  bool psh_given, ack_either, has_seq, has_ack, has_window, has_urgent, has_options;
-  uint32_t seq, bytes, ack, window, urgent;
-  struct wanted wanted;
-};
-
 static void fail_at(const char *file, int line, const char *format, ...) {
   va_list args;
   va_start(args, format);
@@ -30,146 +16,16 @@ static void fail_at(const char *file, int line, const char *format, ...) {
   _fail(file, line);
 }
 
-/* --- reading specifications --- */
-
-static uint8_t flag_of(char c) {
-  switch (c) {
-  case 'S': return SIM_SYN;
-  case 'F': return SIM_FIN;
-  case 'R': return SIM_RST;
-  case 'P': return SIM_PSH;
-  case 'U': return SIM_URG;
-  case 'E': return SIM_ECE;
-  case 'W': return SIM_CWR;
-  case '.': return SIM_ACK;
-  default: return 0;
-  }
-}
-
-static uint32_t number(const char **at) {
-  char *end;
-  uint32_t value = (uint32_t)strtoll(*at, &end, 0);
-  if (end == *at) fail_at(__FILE__, __LINE__, "a number is missing at \"%s\"", *at);
-  *at = end;
-  return value;
-}
-
-static bool word(const char **at, const char *text) {
-  while (**at == ' ' || **at == ',') ++*at;
-  size_t n = strlen(text);
-  if (strncmp(*at, text, n)) return false;
-  *at += n;
-  return true;
-}
-
-static uint32_t number_or_any(const char **at, bool *any) {
-  *any = word(at, "*");
-  return *any ? 0 : number(at);
-}
-
-static void parse_options(const char **at, struct wanted *w) {
-  while (!word(at, ">")) {
-    if (word(at, "mss")) {
-      w->mss = true;
-      w->mss_value = number(at);
-    } else if (word(at, "wscale")) {
-      w->wscale = true;
-      w->wscale_value = number(at);
-    } else if (word(at, "sackOK")) {
-      w->sack_ok = true;
-    } else if (word(at, "TS")) {
-      w->ts = true;
-      w->tsval = number_or_any(at, &w->any_tsval);
-      w->tsecr = number_or_any(at, &w->any_tsecr);
-    } else if (word(at, "-mss")) {
-      w->no_mss = true;
-    } else if (word(at, "-wscale")) {
-      w->no_wscale = true;
-    } else if (word(at, "-sackOK")) {
-      w->no_sack_ok = true;
-    } else if (word(at, "-TS")) {
-      w->no_ts = true;
-    } else {
-      fail_at(__FILE__, __LINE__, "unknown option at \"%s\"", *at);
-    }
-  }
-}
-
 static struct spec parse_spec(const char *text) {
-  struct spec spec = {0};
-  const char *at = text;
-  for (; flag_of(*at); at++) spec.flags |= flag_of(*at);
-  spec.psh_given = spec.flags & SIM_PSH;
-  spec.ack_either = *at == '?';
-  at += spec.ack_either;
-  while (*at == ' ') at++;
-  if (*at == '-' || (*at >= '0' && *at <= '9')) {
-    spec.has_seq = true;
-    spec.seq = number(&at);
-    if (*at == ':') {
-      at++;
-      spec.bytes = number(&at) - spec.seq;
-    }
-  }
-  while (*at) {
-    if (word(&at, "ack")) {
-      spec.has_ack = true;
-      spec.ack = number(&at);
-    } else if (word(&at, "win")) {
-      spec.has_window = true;
-      spec.window = number(&at);
-    } else if (word(&at, "urg")) {
-      spec.has_urgent = true;
-      spec.urgent = number(&at);
-    } else if (word(&at, "<")) {
-      spec.has_options = true;
-      parse_options(&at, &spec.wanted);
-    } else if (*at) {
-      fail_at(__FILE__, __LINE__, "cannot read \"%s\" in \"%s\"", at, text);
-    }
-  }
+  struct spec spec;
+  const char *error = spec_parse(text, &spec);
+  if (error) fail_at(__FILE__, __LINE__, "%s: \"%s\"", error, text);
   return spec;
 }
 
-/* --- options on the wire --- */
-
-static void put_options(struct sim_segment *segment, const struct wanted *w) {
-  uint8_t *p = segment->options;
-  if (w->mss) {
-    *p++ = 2, *p++ = 4;
-    sim_put16(p, w->mss_value);
-    p += 2;
-  }
-  if (w->sack_ok) *p++ = 4, *p++ = 2;
-  if (w->ts) {
-    if (!w->sack_ok) *p++ = 1, *p++ = 1;
-    *p++ = 8, *p++ = 10;
-    sim_put32(p, w->tsval);
-    sim_put32(p + 4, w->tsecr);
-    p += 8;
-  } else if (w->sack_ok) {
-    *p++ = 1, *p++ = 1;
-  }
-  if (w->wscale) *p++ = 1, *p++ = 3, *p++ = 3, *p++ = (uint8_t)w->wscale_value;
-  segment->options_bytes = (uint8_t)(p - segment->options);
-}
-
-static struct wanted get_options(const struct sim_segment *segment) {
-  struct wanted w = {0};
-  const uint8_t *p = segment->options, *end = p + segment->options_bytes;
-  while (p < end && *p) {
-    if (*p == 1) {
-      p++;
-      continue;
-    }
-    if (p + 1 >= end || p[1] < 2 || p + p[1] > end) break;
-    if (*p == 2) w.mss = true, w.mss_value = sim_get16(p + 2);
-    if (*p == 3) w.wscale = true, w.wscale_value = p[2];
-    if (*p == 4) w.sack_ok = true;
-    if (*p == 8) w.ts = true, w.tsval = sim_get32(p + 2), w.tsecr = sim_get32(p + 6);
-    p += p[1];
-  }
-  return w;
+struct spec_base script_base(const struct script *s, bool from_stack) {
+  return from_stack ? (struct spec_base){s->iss, s->peer_isn, s->ts_first, true}
+                    : (struct spec_base){s->peer_isn, s->iss, s->ts_first, false};
 }
 
 /* --- opening and closing --- */
@@ -225,14 +81,19 @@ void script_segment(struct script *s, const char *text, struct sim_segment *out,
       .window = spec.has_window ? (uint16_t)spec.window : 65535,
       .urgent = (uint16_t)spec.urgent,
       .flags = spec.flags,
+      .tos = spec.tos,
+      .ttl = spec.ttl,
       .data = data,
       .data_bytes = spec.bytes,
   };
-  if (!spec.has_options && s->timestamps && !(spec.flags & SIM_RST)) {
-    spec.wanted = (struct wanted){.ts = true, .tsval = ts_value(s), .tsecr = s->ts_recent};
-    if (!(spec.flags & SIM_ACK)) spec.wanted.tsecr = 0;
+  bool silent = spec.has_options && (spec.flags & SIM_SYN || spec.options.no_ts || !spec.options.sack);
+  if (s->timestamps && !(spec.flags & SIM_RST) && !spec.options.ts && !silent) {
+    spec.options.ts = true;
+    spec.options.tsval.value = ts_value(s);
+    spec.options.tsecr.value = spec.flags & SIM_ACK ? s->ts_recent : 0;
   }
-  put_options(out, &spec.wanted);
+  struct spec_base base = script_base(s, false);
+  spec_put_options(out, &spec.options, &base);
   uint32_t first = spec.seq + (spec.flags & SIM_SYN ? 1 : 0);
   for (uint32_t i = 0; i < spec.bytes; i++) data[i] = script_byte(first + i);
 }
@@ -274,24 +135,6 @@ void script_icmp(struct script *s, uint8_t type, uint8_t code, uint32_t mtu, uin
 
 /* --- segments out --- */
 
-static void print_segment(struct script *s, char *out, size_t room, const struct sim_segment *g) {
-  char flags[9] = {0};
-  size_t n = 0;
-  for (const char *c = "SFRPUEW."; *c; c++)
-    if (g->flags & flag_of(*c)) flags[n++] = *c;
-  uint32_t seq = g->seq - s->iss;
-  int used = snprintf(out, room, "%s %u:%u ack %u win %u urg %u at %.3f ms", flags, seq, seq + g->data_bytes,
-                      g->flags & SIM_ACK ? g->ack - s->peer_isn : 0, g->window, g->urgent,
-                      (double)(s->last_packet->at_ns - s->start_ns) / 1e6);
-  struct wanted w = get_options(g);
-  used += snprintf(out + used, room - (size_t)used, " <");
-  if (w.mss) used += snprintf(out + used, room - (size_t)used, "mss %u,", w.mss_value);
-  if (w.sack_ok) used += snprintf(out + used, room - (size_t)used, "sackOK,");
-  if (w.ts) used += snprintf(out + used, room - (size_t)used, "TS %u %u,", w.tsval, w.tsecr);
-  if (w.wscale) used += snprintf(out + used, room - (size_t)used, "wscale %u", w.wscale_value);
-  snprintf(out + used, room - (size_t)used, ">");
-}
-
 bool script_next(struct script *s, double ms) {
   uint64_t until = s->sim->now_ns + (uint64_t)(ms * 1e6);
   while (!s->peer->received)
@@ -306,41 +149,29 @@ bool script_next(struct script *s, double ms) {
     if (!s->iss_known) s->iss = s->last.seq;
     s->iss_known = true;
   }
-  struct wanted options = get_options(&s->last);
-  if (options.ts) s->ts_recent = options.tsval;
+  struct spec_options options = spec_get_options(&s->last);
+  if (options.ts) s->ts_recent = options.tsval.value;
+  if (options.ts && !s->ts_known) s->ts_first = s->ts_recent;
+  s->ts_known |= options.ts;
   return true;
 }
 
-static bool options_match(const struct wanted *want, const struct wanted *got) {
-  if (want->mss && (!got->mss || got->mss_value != want->mss_value)) return false;
-  if (want->wscale && (!got->wscale || got->wscale_value != want->wscale_value)) return false;
-  if (want->sack_ok && !got->sack_ok) return false;
-  if (want->ts && !got->ts) return false;
-  if (want->ts && !want->any_tsval && want->tsval != got->tsval) return false;
-  if (want->ts && !want->any_tsecr && want->tsecr != got->tsecr) return false;
-  return !(want->no_mss && got->mss) && !(want->no_wscale && got->wscale) && !(want->no_sack_ok && got->sack_ok) &&
-         !(want->no_ts && got->ts);
-}
-
-static bool segment_matches(struct script *s, const struct spec *spec) {
-  const struct sim_segment *g = &s->last;
-  uint8_t ignore = (uint8_t)((spec->psh_given ? 0 : SIM_PSH) | (spec->ack_either ? SIM_ACK : 0));
-  if ((g->flags & ~ignore) != (spec->flags & ~ignore)) return false;
-  if (spec->has_seq && (g->seq - s->iss != spec->seq || g->data_bytes != spec->bytes)) return false;
-  if (spec->has_ack && g->ack - s->peer_isn != spec->ack) return false;
-  if (spec->has_window && g->window != spec->window) return false;
-  if (spec->has_urgent && g->urgent != spec->urgent) return false;
-  struct wanted got = get_options(g);
-  return options_match(&spec->wanted, &got);
+void script_print(struct script *s, char *out, size_t room) {
+  struct spec_base base = script_base(s, true);
+  spec_print(out, room, &s->last, &base);
+  size_t used = strlen(out);
+  snprintf(out + used, room - used, " at %.3f ms", (double)(s->last_packet->at_ns - s->start_ns) / 1e6);
 }
 
 void script_out_at(struct script *s, double ms, const char *text, const char *file, int line) {
   struct spec spec = parse_spec(text);
   uint64_t asked = s->sim->now_ns;
   if (!script_next(s, ms ? ms + 3 : 0)) fail_at(file, line, "expected \"%s\", nothing came", text);
-  char got[256];
-  print_segment(s, got, sizeof got, &s->last);
-  if (!segment_matches(s, &spec)) fail_at(file, line, "expected \"%s\", got \"%s\"", text, got);
+  char got[256], why[256];
+  script_print(s, got, sizeof got);
+  struct spec_base base = script_base(s, true);
+  if (!spec_matches(&spec, &s->last, &base, why, sizeof why))
+    fail_at(file, line, "expected \"%s\", got \"%s\": %s", text, got, why);
   double after_ms = (double)(s->last_packet->at_ns - asked) / 1e6;
   if (ms && s->last_packet->at_ns < asked) fail_at(file, line, "\"%s\" had been there before", got);
   if (ms && after_ms < ms - 0.001) fail_at(file, line, "\"%s\" came after %.3f ms, not %.3f", got, after_ms, ms);
@@ -352,7 +183,7 @@ void script_out_at(struct script *s, double ms, const char *text, const char *fi
 void script_silence_at(struct script *s, double ms, const char *file, int line) {
   if (!script_next(s, ms)) return;
   char got[256];
-  print_segment(s, got, sizeof got, &s->last);
+  script_print(s, got, sizeof got);
   fail_at(file, line, "expected nothing, got \"%s\"", got);
 }
 
@@ -410,13 +241,11 @@ void script_accept(struct script *s) {
 
 void script_establish(struct script *s, const char *options, unsigned window) {
   char line[256];
-  struct wanted got;
   if (!s->listener) script_listen(s, 0);
   snprintf(line, sizeof line, "S 0 win %u %s%s%s", window, *options ? "<" : "", options, *options ? ">" : "");
   script_in(s, line);
   script_out(s, "S. 0 ack 1");
-  got = get_options(&s->last);
-  s->timestamps = got.ts;
+  s->timestamps = spec_get_options(&s->last).ts;
   snprintf(line, sizeof line, ". 1 ack 1 win %u", window);
   script_in(s, line);
   script_accept(s);

@@ -6,15 +6,21 @@
  *   P. 1:1001 ack 1 win 500                                 1,000 bytes
  *   F. 1001 ack 1
  *
- * Flags are S F R P U E W and '.' for ACK ('?': with ACK or without). Sequence numbers are relative to the initial ones
- * of each side. `win` is the field as on the wire, `urg` the urgent pointer's field. In a segment that is expected,
- * what is not written is not compared (PSH too); `<-TS>` wants the option absent, `TS * 5` takes any value. Data is
- * compared: each byte of either stream is script_byte of its sequence number. */
+ * Flags are S F R P U E W A and '.' for ACK ('?': with ACK or without; '-': none at all). Sequence numbers are relative
+ * to the initial ones of each side. `win` is the field as on the wire, `urg` the urgent pointer's field. Options are
+ *
+ *   mss N  sackOK  wscale N  TS VALUE ECHO  sack 1001:2001 3001:4001  uto 30s|5m  accecn0|accecn1 N N N  hex 1e04ffff
+ *
+ * where a timestamp `@N` is N after the stack's first one. [ect0] [ect1] [ce] [noecn] [tos N] [ttl N] are of the IP
+ * header. In a segment that is expected, what is not written is not compared (PSH too); `<-TS>` wants the option
+ * absent, `TS * 5` takes any value. Data is compared: each byte of either stream is script_byte of its sequence number.
+ */
 #ifndef TEST_SIM_SCRIPT_H
 #define TEST_SIM_SCRIPT_H
 
 #include "packet.h"
 #include "sim.h"
+#include "spec.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,8 +40,10 @@ struct script {
   uint16_t local_port, peer_port;
   uint32_t peer_isn, iss; /* iss is learned from the SYN */
   bool iss_known;
-  bool timestamps; /* put them in all segments that do not say otherwise */
+  bool timestamps; /* put them in all segments that list no other options than SACK blocks */
   uint32_t ts_base, ts_value, ts_recent;
+  uint32_t ts_first; /* the stack's, once ts_known */
+  bool ts_known;
   bool ts_fixed; /* ts_value stays; else it is ts_base plus the milliseconds since the start */
   uint64_t start_ns;
   uint32_t written, read; /* bytes of each stream so far */
@@ -78,6 +86,10 @@ size_t script_drain(struct script *s);
 /* Let time pass. */
 void script_wait(struct script *s, double ms);
 
+/* What relative numbers of a segment from the stack, or from the peer, count from. */
+struct spec_base script_base(const struct script *s, bool from_stack);
+/* s->last and when it came, as text. */
+void script_print(struct script *s, char *out, size_t room);
 /* Parse a segment as the peer would send it. `data` holds its bytes. */
 void script_segment(struct script *s, const char *spec, struct sim_segment *out, uint8_t *data, size_t room);
 /* Send it. */
