@@ -92,23 +92,7 @@ void mst__conn_set_path_mtu(struct mst_conn *conn, uint32_t mtu) {
 }
 
 void mst__conn_init_window(struct mst_conn *conn) {
-  uint8_t scale = 0;
-  while (scale < MST__WINDOW_SCALE_MAX && (65535u << scale) < conn->receive_buffer_bytes) scale++;
-  conn->rcv_wscale = scale;
-}
-
-void mst__syn_options(struct mst_conn *conn, const struct mst__tcp *tcp) {
-  const struct mst__tcp_options *o = &tcp->options;
-  conn->peer_mss = o->has & MST__HAS_MSS ? (o->mss < MST__MSS_MIN ? MST__MSS_MIN : o->mss) : 0;
-  conn->wscale_ok = o->has & MST__HAS_WSCALE;
-  conn->snd_wscale = conn->wscale_ok ? (o->wscale > MST__WINDOW_SCALE_MAX ? MST__WINDOW_SCALE_MAX : o->wscale) : 0;
-  if (!conn->wscale_ok) conn->rcv_wscale = 0;
-  conn->ts_ok = o->has & MST__HAS_TIMESTAMPS;
-  if (conn->ts_ok) {
-    conn->ts_recent = o->tsval;
-    conn->ts_recent_at_ns = conn->stack->now_ns;
-  }
-  update_mss(conn);
+  conn->rcv_wscale = mst__window_scale(conn->receive_buffer_bytes);
 }
 
 /* RFC 6928 2: IW = min(10 * MSS, max(2 * MSS, 14600)); RFC 6298 5.7 and RFC 5681 3.1 after a lost SYN. */

@@ -35,11 +35,13 @@
 #define MST__SEND_LIMIT_BYTES (256u << 10) /* what may always be written ahead; more follows cwnd */
 
 /* What the conns table holds: a connection, or what is left of one in TIME-WAIT. */
+enum mst__flow_kind { MST__FLOW_CONN, MST__FLOW_TIME_WAIT };
+
 struct mst__flow {
   struct mst__hash_node node;
   struct mst_addr local_addr, remote_addr;
   uint16_t local_port, remote_port;
-  bool time_wait;
+  uint8_t kind; /* enum mst__flow_kind */
 };
 
 enum mst__conn_timer {
@@ -152,6 +154,22 @@ struct mst_conn {
 static inline struct mst_conn *mst__flow_conn(struct mst__flow *flow) {
   return (struct mst_conn *)(void *)flow;
 }
+
+/* --- terms.c: what the two SYNs settle --- */
+struct mst__terms {
+  uint32_t ts_recent;
+  uint16_t peer_mss; /* what the peer's MSS option said, 0: nothing */
+  uint8_t snd_wscale, rcv_wscale;
+  bool wscale_ok, ts_ok;
+};
+/* The scale that such a buffer is offered with. */
+uint8_t mst__window_scale(uint32_t receive_buffer_bytes);
+/* What the peer's SYN leaves us with; `rcv_wscale`: what we offer, or have offered. */
+void mst__terms_of_syn(struct mst__terms *terms, const struct mst__tcp *tcp, uint8_t rcv_wscale);
+/* The options of our SYN, or of the SYN,ACK which answers only what was offered. */
+void mst__terms_to_options(const struct mst__terms *terms, uint16_t mss, bool answer, struct mst__tcp_options *options);
+void mst__conn_terms(const struct mst_conn *conn, struct mst__terms *terms);
+void mst__conn_set_terms(struct mst_conn *conn, const struct mst__terms *terms);
 
 /* --- conn.c: birth, death, events --- */
 struct mst__flow *mst__flow_find(mst_stack *stack, const struct mst__flow *key);
@@ -272,8 +290,6 @@ void mst__window_update(struct mst_conn *conn, const struct mst__tcp *tcp);
 void mst__text_input(struct mst_conn *conn, struct mst__tcp *tcp);
 /* Our SYN is acknowledged: from SYN-SENT or SYN-RECEIVED to ESTABLISHED or, shut down already, FIN-WAIT-1. */
 void mst__syn_acked(struct mst_conn *conn, const struct mst__tcp *tcp);
-/* Take the options of a SYN. */
-void mst__syn_options(struct mst_conn *conn, const struct mst__tcp *tcp);
 
 /* --- time_wait.c --- */
 /* Go to TIME-WAIT: a small record takes the connection's place; an orphan is freed. */

@@ -93,7 +93,9 @@ static struct mst_conn *half_open(struct mst_listener *listener, const struct ms
   conn->snd_wnd = conn->snd_wnd_max = tcp->window;
   conn->path_mtu = mtu;
   mst__conn_init_window(conn);
-  mst__syn_options(conn, tcp);
+  struct mst__terms terms;
+  mst__terms_of_syn(&terms, tcp, conn->rcv_wscale);
+  mst__conn_set_terms(conn, &terms);
   conn->listener = listener;
   mst__list_push_back(&listener->half_open, &conn->listener_node);
   listener->half_open_count++;

@@ -31,13 +31,10 @@ static uint8_t *build_headers(mst_stack *stack, uint8_t headers[HEADERS_MAX], co
   return headers;
 }
 
-/* Options of a SYN (RFC 9293 3.7.1, RFC 7323 2.2 and 3.2); a SYN,ACK only answers what was offered. */
 static void syn_options(const struct mst_conn *conn, bool answer, struct mst__tcp_options *o) {
-  o->has = MST__HAS_MSS;
-  o->mss = mst__conn_announced_mss(conn);
-  if (!answer || conn->wscale_ok) o->has |= MST__HAS_WSCALE;
-  o->wscale = conn->rcv_wscale;
-  if (!answer || conn->ts_ok) o->has |= MST__HAS_TIMESTAMPS;
+  struct mst__terms terms;
+  mst__conn_terms(conn, &terms);
+  mst__terms_to_options(&terms, mst__conn_announced_mss(conn), answer, o);
 }
 
 static void fill_options(const struct mst_conn *conn, uint8_t flags, struct mst__tcp_options *o) {

@@ -71,7 +71,7 @@ void mst__tcp_input(mst_stack *stack, const struct mst__ip *ip, uint8_t packet_f
       .remote_port = tcp.source_port,
   };
   struct mst__flow *flow = mst__flow_find(stack, &key);
-  if (flow && flow->time_wait) return mst__time_wait_input(stack, flow, ip, &tcp);
+  if (flow && flow->kind == MST__FLOW_TIME_WAIT) return mst__time_wait_input(stack, flow, ip, &tcp);
   if (flow) {
     struct mst_conn *conn = mst__flow_conn(flow);
     conn->segs_in++;
@@ -132,7 +132,7 @@ void mst__tcp_icmp(mst_stack *stack, const struct mst__icmp_error *error) {
       .remote_port = error->destination_port,
   };
   struct mst__flow *flow = mst__flow_find(stack, &key);
-  if (!flow || flow->time_wait) return mst__drop(stack, MST_DROP_ICMP);
+  if (!flow || flow->kind == MST__FLOW_TIME_WAIT) return mst__drop(stack, MST_DROP_ICMP);
   struct mst_conn *conn = mst__flow_conn(flow);
   bool under_way = error->has_seq && mst__seq_ge(error->seq, conn->snd_una) && mst__seq_lt(error->seq, conn->snd_nxt);
   if (!under_way) return mst__drop(stack, MST_DROP_ICMP);

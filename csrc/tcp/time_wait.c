@@ -67,7 +67,7 @@ static void time_wait_fill(struct mst__time_wait *tw, const struct mst_conn *con
   };
   uint32_t window = (conn->rcv_adv - conn->rcv_nxt) >> conn->rcv_wscale;
   tw->window = window > 65535 ? 65535 : (uint16_t)window;
-  tw->flow.time_wait = true;
+  tw->flow.kind = MST__FLOW_TIME_WAIT;
 }
 
 void mst__time_wait_enter(struct mst_conn *conn) {
