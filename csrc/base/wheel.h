@@ -1,5 +1,5 @@
 /* A hierarchical timer wheel. Times are nanoseconds of any monotonic clock; a timer fires at the first advance at or
- * after its time, at most one tick (2^20 ns, about 1 ms) late and never early. */
+ * after its time, at most one tick (2^16 ns, 66 us: fine enough to pace by) late and never early. */
 #ifndef MST_BASE_WHEEL_H
 #define MST_BASE_WHEEL_H
 
@@ -13,10 +13,10 @@ struct mst__timer {
   uint64_t at_ns; /* when it fires, meaningful while armed */
 };
 
-#define MST__WHEEL_TICK_BITS 20
+#define MST__WHEEL_TICK_BITS 16
 #define MST__WHEEL_BITS 6
 #define MST__WHEEL_SLOTS (1 << MST__WHEEL_BITS)
-#define MST__WHEEL_LEVELS 7
+#define MST__WHEEL_LEVELS 8
 
 struct mst__wheel {
   uint64_t now_tick;

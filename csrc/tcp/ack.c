@@ -45,7 +45,7 @@ static void grow_window(struct mst_conn *conn, uint32_t acked_bytes, uint64_t rt
       .min_rtt_ns = conn->min_rtt_ns,
       .acked_bytes = acked_bytes,
       .delivered_bytes = acked_bytes,
-      .cwnd_limited = conn->cwnd_limited,
+      .cwnd_limited = mst__window_is_used(conn),
   };
   conn->cc.ops->on_ack(&conn->cc, &ack);
   if (conn->cc.cwnd > CWND_MAX) conn->cc.cwnd = CWND_MAX;

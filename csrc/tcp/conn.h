@@ -49,7 +49,17 @@ enum mst__conn_timer {
   MST__TIMER_DELACK,     /* RFC 9293 3.8.6.3 */
   MST__TIMER_KEEPALIVE,  /* RFC 9293 3.8.4 */
   MST__TIMER_END,        /* linger, and FIN-WAIT-2 of an orphan */
+  MST__TIMER_PACING,     /* what congestion control spreads over time may go on */
   MST__TIMER_COUNT
+};
+
+/* How much of the congestion window is used (window_use.c). */
+struct mst__window_use {
+  uint64_t full_at_ns;    /* when it last was used in full */
+  uint32_t end_seq;       /* where the round that the next two tell of ends */
+  uint32_t outstanding;   /* the most in this round */
+  uint32_t starved_bytes; /* the most since full_at_ns */
+  bool limited;           /* the window held the sender back in this round */
 };
 
 struct mst_conn {
@@ -132,6 +142,9 @@ struct mst_conn {
   uint64_t probe_answered_ns;
 
   struct mst__cc cc;
+  struct mst__window_use window_use;
+  uint64_t pacing_at_ns; /* when what has been sent will have gone at the pacing rate */
+  uint64_t pacing_max;   /* bytes a second that the application allows, 0: any */
   const struct mst__loss_ops *loss;
   union {
     struct mst__reno reno;
@@ -218,6 +231,19 @@ void mst__output_wanted(struct mst_conn *conn);
 int mst__output(struct mst_conn *conn);
 /* The window to offer now (RFC 9293 3.8.6.2.2), unscaled bytes; never takes back the right edge. */
 uint32_t mst__receive_window(const struct mst_conn *conn);
+
+/* --- window_use.c --- */
+/* Data is about to go out, and may be the first after a rest. */
+void mst__window_use_start(struct mst_conn *conn);
+/* Data went out, or the window kept it back (conn->cwnd_limited). */
+void mst__window_use_note(struct mst_conn *conn);
+/* Whether the window is used enough to grow. */
+bool mst__window_is_used(const struct mst_conn *conn);
+
+/* --- pacing.c --- */
+/* How much of `room` may go now: all, a quantum, or nothing and a timer is set. */
+uint32_t mst__pacing_limit(struct mst_conn *conn, uint32_t room);
+void mst__pacing_sent(struct mst_conn *conn, uint32_t bytes);
 
 /* --- api.c --- */
 /* There is more room to receive: tell the peer when it is worth a segment. */

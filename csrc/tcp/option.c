@@ -48,6 +48,13 @@ static int set_nodelay(mst_conn *conn, bool on) {
   return 0;
 }
 
+static int set_pacing_max(mst_conn *conn, int64_t value) {
+  if (value < 0) return -MST_EINVAL;
+  conn->pacing_max = (uint64_t)value;
+  if (conn->sendq.bytes) mst__output_wanted(conn);
+  return 0;
+}
+
 int mst_conn_set_option(mst_conn *conn, enum mst_tcp_option option, int64_t value) {
   int rc;
   switch (option) {
@@ -66,6 +73,7 @@ int mst_conn_set_option(mst_conn *conn, enum mst_tcp_option option, int64_t valu
   case MST_TCP_OOBINLINE: return value == 1 ? 0 : -MST_EINVAL;
   case MST_TCP_TOS: return set_u8(&conn->tos, value & ~3, 0); /* the ECN bits are TCP's own */
   case MST_TCP_TTL: return set_u8(&conn->ttl, value, 1);
+  case MST_TCP_MAX_PACING_RATE: return set_pacing_max(conn, value);
   }
   return -MST_ENOPROTOOPT;
 }
@@ -84,6 +92,7 @@ int64_t mst_conn_get_option(const mst_conn *conn, enum mst_tcp_option option) {
   case MST_TCP_OOBINLINE: return 1;
   case MST_TCP_TOS: return conn->tos;
   case MST_TCP_TTL: return conn->ttl;
+  case MST_TCP_MAX_PACING_RATE: return (int64_t)conn->pacing_max;
   }
   return -MST_ENOPROTOOPT;
 }

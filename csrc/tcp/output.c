@@ -79,6 +79,7 @@ static int send_lost(struct mst_conn *conn) {
     if (closed && !conn->probe_window) return 0;
     uint32_t room = congestion_room(conn);
     if (seq == conn->snd_una && room < mst__segment_bytes(conn)) room = mst__segment_bytes(conn);
+    room = mst__pacing_limit(conn, room);
     if (!room) return 0;
     bool fin = conn->fin_sent && seq + bytes == conn->snd_nxt;
     uint32_t payload = mst__seq_lt(seq, end) ? bytes - fin : 0;
@@ -91,6 +92,7 @@ static int send_lost(struct mst_conn *conn) {
     int rc = mst__segment_send(conn, &segment, &sent);
     if (rc) return rc;
     if (sent < payload) fin = false;
+    mst__pacing_sent(conn, sent);
     conn->rtt_running = false;
     conn->total_retrans++;
     conn->stack->stats.tcp_retrans_segs++;
@@ -118,6 +120,7 @@ static void sent_new(struct mst_conn *conn, uint32_t bytes, bool fin) {
   conn->snd_nxt += bytes + fin;
   conn->bytes_sent += bytes;
   conn->probe_window = false;
+  mst__pacing_sent(conn, bytes);
   retransmit_timer_start(conn);
 }
 
@@ -127,17 +130,10 @@ static void persist_timer_start(struct mst_conn *conn) {
   mst__timer_set(conn, MST__TIMER_RETRANSMIT, conn->stack->now_ns + conn->rto_ns);
 }
 
-/* RFC 5681 4.1: a rest has stopped the clock of ACKs; begin as at the start. */
-static void restart_after_rest(struct mst_conn *conn) {
-  if (conn->snd_una != conn->snd_nxt || conn->stack->now_ns - conn->last_data_ns <= conn->rto_ns) return;
-  uint32_t window = mst__initial_window(conn);
-  if (conn->cc.cwnd > window) conn->cc.cwnd = window;
-}
-
 static int send_new(struct mst_conn *conn) {
   uint32_t end = queue_end(conn), sent;
   if (conn->fin_sent) return 0;
-  if (end != conn->snd_nxt) restart_after_rest(conn);
+  if (end != conn->snd_nxt) mst__window_use_start(conn);
   for (;;) {
     uint32_t unsent = end - conn->snd_nxt;
     if (!unsent && !conn->fin_wanted) {
@@ -146,8 +142,9 @@ static int send_new(struct mst_conn *conn) {
     }
     uint32_t window_room = positive(conn->snd_una + conn->snd_wnd, conn->snd_nxt), cwnd_room = congestion_room(conn);
     uint32_t room = window_room < cwnd_room ? window_room : cwnd_room;
-    uint32_t bytes = sendable(conn, unsent, room);
     conn->cwnd_limited = unsent > cwnd_room && cwnd_room <= window_room;
+    if (room && unsent && !(room = mst__pacing_limit(conn, room))) return 0;
+    uint32_t bytes = sendable(conn, unsent, room);
     if (!bytes && unsent && conn->probe_window) bytes = window_room && window_room < unsent ? window_room : 1;
     if (bytes > packet_payload_max(conn)) bytes = packet_payload_max(conn);
     bool fin = conn->fin_wanted && bytes == unsent;
@@ -189,7 +186,9 @@ int mst__output(struct mst_conn *conn) {
   if (conn->syn_wanted) rc = send_syn(conn);
   if (conn->state == MST_SYN_SENT) return rc;
   if (!rc && conn->state >= MST_ESTABLISHED) rc = send_lost(conn);
+  uint32_t snd_nxt = conn->snd_nxt;
   if (!rc && conn->state >= MST_ESTABLISHED) rc = send_new(conn);
+  if (conn->snd_nxt != snd_nxt || conn->cwnd_limited) mst__window_use_note(conn);
   if (!rc) rc = send_acks(conn);
   return rc;
 }

@@ -126,10 +126,9 @@ static void end(struct mst_conn *conn) {
 
 void mst__timers_run(struct mst__alarm *alarm) {
   static void (*const run[MST__TIMER_COUNT])(struct mst_conn *) = {
-      [MST__TIMER_RETRANSMIT] = retransmit_timeout,
-      [MST__TIMER_DELACK] = delayed_ack,
-      [MST__TIMER_KEEPALIVE] = keepalive,
-      [MST__TIMER_END] = end,
+      [MST__TIMER_RETRANSMIT] = retransmit_timeout, [MST__TIMER_DELACK] = delayed_ack,
+      [MST__TIMER_KEEPALIVE] = keepalive,           [MST__TIMER_END] = end,
+      [MST__TIMER_PACING] = mst__output_wanted,
   };
   struct mst_conn *conn = MST__CONTAINER(alarm, struct mst_conn, alarm);
   uint64_t now_ns = conn->stack->now_ns;

@@ -102,10 +102,11 @@ enum mst_tcp_option {
   MST_TCP_USER_TIMEOUT, /* 0: the default of RFC 9293 3.8.3 (R2, about 15 minutes); else when unacknowledged data kills
                          */
   MST_TCP_SEND_BUFFER,  /* bytes */
-  MST_TCP_RECEIVE_BUFFER, /* bytes; the window offered never shrinks below what was promised */
-  MST_TCP_OOBINLINE,      /* 1, and only 1: urgent data is delivered in line (RFC 6093 4) */
-  MST_TCP_TOS,            /* 0; the DS field of what is sent */
-  MST_TCP_TTL,            /* 64 */
+  MST_TCP_RECEIVE_BUFFER,  /* bytes; the window offered never shrinks below what was promised */
+  MST_TCP_OOBINLINE,       /* 1, and only 1: urgent data is delivered in line (RFC 6093 4) */
+  MST_TCP_TOS,             /* 0; the DS field of what is sent */
+  MST_TCP_TTL,             /* 64 */
+  MST_TCP_MAX_PACING_RATE, /* 0: no limit; else bytes of TCP payload a second, spread evenly */
 };
 int mst_conn_set_option(mst_conn *conn, enum mst_tcp_option option, int64_t value);
 int64_t mst_conn_get_option(const mst_conn *conn, enum mst_tcp_option option);

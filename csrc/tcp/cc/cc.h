@@ -26,6 +26,7 @@ struct mst__cc_ack {
   uint64_t delivered;       /* all bytes that have arrived */
   uint64_t prior_delivered; /* what `delivered` was when the newest segment acknowledged now was sent: ends rounds */
   uint64_t sample_bytes, interval_ns; /* interval_ns 0: no sample */
+  uint64_t lost, prior_lost;          /* all bytes found lost, and as of when that newest segment was sent */
   bool app_limited;                   /* the sender had nothing to send during the sample */
 
   bool cwnd_limited; /* the window was what held the sender back (RFC 7661's concern) */
