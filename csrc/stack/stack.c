@@ -55,6 +55,8 @@ int mst_stack_create(const struct mst_stack_options *options, mst_stack **out) {
   memset(stack, 0, sizeof *stack);
   stack->env = options->env;
   stack->net = options->net;
+  stack->trace = options->trace;
+  stack->trace_ctx = options->trace_ctx;
   stack->ip_id = (uint16_t)mst__random32(stack);
   stack->priority_state = (uint64_t)mst__random32(stack) << 32 | 1; /* not 0 */
   mst__list_init(&stack->output);

@@ -33,6 +33,7 @@ struct mst__tcp_stack {
   struct mst__list listeners;
   struct mst__list ephemeral[2]; /* wildcard bindings that connections share, of IPv4 and of IPv6 */
   uint32_t ephemeral_count;
+  uint64_t conn_ids; /* given so far */
   const struct mst__cc_ops *congestion_control;
   uint64_t challenge_second; /* RFC 5961 7: challenge ACKs are limited per second */
   uint32_t challenge_count;
@@ -47,6 +48,8 @@ struct mst_stack {
   struct mst_env env;
   struct mst_net net;
   struct mst_stack_stats stats;
+  void (*trace)(void *ctx, const struct mst_trace_event *event); /* NULL: nobody listens */
+  void *trace_ctx;
   uint64_t now_ns; /* of the last input, advance or flush */
   struct mst__hash_key hash_key;
   struct mst__hash_table bindings;

@@ -1,5 +1,5 @@
 /* The calls of tcp.h on a connection (RFC 9293 3.10.1 to 3.10.6). */
-#include "tcp/conn.h"
+#include "tcp/trace.h"
 
 static void to_loopback(struct mst_addr *addr) {
   if (!mst_addr_is_any(addr)) return;
@@ -41,7 +41,6 @@ int mst_connect(mst_stack *stack, mst_binding *binding, const struct mst_endpoin
   struct mst_conn *conn = mst__conn_new(stack, held, &flow);
   mst__tcp_binding_unref(held);
   if (!conn) return -MST_ENOMEM;
-  conn->state = MST_SYN_SENT;
   conn->scope_id = remote->scope_id;
   conn->event = event;
   conn->user = user;
@@ -50,6 +49,7 @@ int mst_connect(mst_stack *stack, mst_binding *binding, const struct mst_endpoin
   mst__conn_set_path_mtu(conn, route.mtu);
   mst__conn_init_window(conn);
   mst__output_wanted(conn);
+  mst__set_state(conn, MST_SYN_SENT);
   *out = conn;
   return 0;
 }
@@ -160,8 +160,8 @@ int mst_shutdown(mst_conn *conn) {
   if (conn->state == MST_CLOSED) return -MST_ENOTCONN;
   conn->fin_wanted = true;
   conn->want_drain = true;
-  if (conn->state == MST_ESTABLISHED) conn->state = MST_FIN_WAIT_1;
-  if (conn->state == MST_CLOSE_WAIT) conn->state = MST_LAST_ACK;
+  if (conn->state == MST_ESTABLISHED) mst__set_state(conn, MST_FIN_WAIT_1);
+  if (conn->state == MST_CLOSE_WAIT) mst__set_state(conn, MST_LAST_ACK);
   mst__output_wanted(conn);
   return 0;
 }
@@ -175,11 +175,15 @@ void mst_abort(mst_conn *conn) {
     mst__reset_send(conn);
     conn->stack->stats.tcp_estab_resets++;
   }
+  mst__set_state(conn, MST_CLOSED);
   mst__conn_free(conn);
 }
 
 void mst_close(mst_conn *conn) {
-  if (is_over(conn)) return mst__conn_free(conn);
+  if (is_over(conn)) {
+    if (conn->state == MST_SYN_SENT) mst__set_state(conn, MST_CLOSED);
+    return mst__conn_free(conn);
+  }
   if (conn->recvq.bytes || conn->linger_ms == 0) return mst_abort(conn);
   mst_shutdown(conn);
   mst__list_remove(&conn->notice.node);

@@ -1,5 +1,5 @@
 /* Birth and death of a connection, and what it tells its holder. */
-#include "tcp/conn.h"
+#include "tcp/trace.h"
 #include <string.h>
 
 static uint32_t flow_hash(mst_stack *stack, const struct mst__flow *flow) {
@@ -43,6 +43,7 @@ struct mst_conn *mst__conn_new(mst_stack *stack, mst_binding *binding, const str
   if (!conn) return NULL;
   conn->flow = *flow;
   conn->stack = stack;
+  conn->id = ++stack->tcp.conn_ids;
   conn->binding = mst__binding_ref(binding);
   conn->notice.run = run_notice;
   conn->alarm.run = mst__timers_run;
@@ -105,7 +106,7 @@ uint32_t mst__initial_window(const struct mst_conn *conn) {
 
 void mst__conn_established(struct mst_conn *conn) {
   mst_stack *stack = conn->stack;
-  conn->state = MST_ESTABLISHED;
+  mst__set_state(conn, MST_ESTABLISHED);
   conn->cc.cwnd = mst__initial_window(conn);
   conn->cc.ssthresh = UINT32_MAX;
   conn->cc.ops->init(&conn->cc, stack->now_ns);
@@ -155,7 +156,7 @@ void mst__conn_die(struct mst_conn *conn, int error) {
   bool established = conn->state >= MST_ESTABLISHED;
   if (error && !established) stack->stats.tcp_attempt_fails++;
   if (error && established) stack->stats.tcp_estab_resets++;
-  conn->state = MST_CLOSED;
+  if (conn->state != MST_TIME_WAIT) mst__set_state(conn, MST_CLOSED); /* there a record goes on */
   conn->error = (int16_t)error;
   if (conn->orphan || conn->listener) {
     mst__conn_free(conn);

@@ -65,6 +65,7 @@ struct mst__window_use {
 struct mst_conn {
   struct mst__flow flow;
   mst_stack *stack;
+  uint64_t id; /* in the trace */
   mst_binding *binding;
   struct mst__list all_node, output_node, borrowed_node;
   struct mst_listener *listener; /* until accepted */

@@ -1,5 +1,5 @@
 /* Listeners: SYN in LISTEN (RFC 9293 3.10.7.2), half-open connections, the queue for accept. */
-#include "tcp/conn.h"
+#include "tcp/trace.h"
 
 #define BACKLOG_DEFAULT 128
 
@@ -86,7 +86,6 @@ static struct mst_conn *half_open(struct mst_listener *listener, const struct ms
                                   const struct mst__tcp *tcp, uint32_t mtu) {
   struct mst_conn *conn = mst__conn_new(listener->stack, listener->binding, flow);
   if (!conn) return NULL;
-  conn->state = MST_SYN_RECEIVED;
   conn->passive = true;
   conn->irs = tcp->seq;
   conn->rcv_nxt = conn->rcv_adv = conn->last_ack_sent = tcp->seq + 1;
@@ -99,6 +98,7 @@ static struct mst_conn *half_open(struct mst_listener *listener, const struct ms
   conn->listener = listener;
   mst__list_push_back(&listener->half_open, &conn->listener_node);
   listener->half_open_count++;
+  mst__set_state(conn, MST_SYN_RECEIVED);
   conn->syn_wanted = true;
   mst__output_wanted(conn);
   return conn;

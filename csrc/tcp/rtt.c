@@ -1,5 +1,5 @@
 /* The retransmission timeout (RFC 6298 2). */
-#include "tcp/conn.h"
+#include "tcp/trace.h"
 
 void mst__rtt_sample(struct mst_conn *conn, uint64_t rtt_ns) {
   if (!conn->rtt_known) {
@@ -14,6 +14,7 @@ void mst__rtt_sample(struct mst_conn *conn, uint64_t rtt_ns) {
     if (rtt_ns < conn->min_rtt_ns) conn->min_rtt_ns = rtt_ns;
   }
   mst__rto_update(conn);
+  mst__trace_rtt(conn, rtt_ns);
 }
 
 void mst__rto_update(struct mst_conn *conn) {

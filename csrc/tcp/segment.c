@@ -1,5 +1,5 @@
 /* Building segments and handing them to the net. */
-#include "tcp/conn.h"
+#include "tcp/trace.h"
 #include "wire/checksum.h"
 
 #define HEADERS_MAX (MST__IP6_HEADER_BYTES + MST__TCP_HEADER_BYTES + MST__TCP_OPTIONS_MAX)
@@ -119,6 +119,7 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   uint32_t segments = packet.gso_size ? (payload + segment_max - 1) / segment_max : 1;
   stack->stats.tcp_out_segs += segments;
   conn->segs_out += segments;
+  mst__trace_sent(conn, &tcp, payload, ip.tos, segments);
   if (payload) conn->last_data_ns = stack->now_ns;
   if (tcp.flags & MST__ACK) ack_sent(conn);
   *sent_bytes = payload;
@@ -187,6 +188,7 @@ void mst__reset_send(struct mst_conn *conn) {
   struct mst__reply reply;
   conn_reply(conn, &reply);
   reply.flags |= MST__RST;
+  mst__trace_reset(conn, &reply);
   mst__reply_send(conn->stack, &reply);
 }
 

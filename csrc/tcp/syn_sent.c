@@ -1,5 +1,5 @@
 /* A segment in SYN-SENT (RFC 9293 3.10.7.3). */
-#include "tcp/conn.h"
+#include "tcp/trace.h"
 
 static void take_syn(struct mst_conn *conn, const struct mst__tcp *tcp) {
   conn->irs = tcp->seq;
@@ -24,7 +24,7 @@ void mst__syn_acked(struct mst_conn *conn, const struct mst__tcp *tcp) {
   conn->syn_wanted = false;
   mst__conn_established(conn);
   if (!conn->passive) conn->stack->stats.tcp_active_opens++;
-  if (conn->fin_wanted) conn->state = MST_FIN_WAIT_1;
+  if (conn->fin_wanted) mst__set_state(conn, MST_FIN_WAIT_1);
   mst__output_wanted(conn); /* what was written meanwhile */
 }
 
@@ -45,7 +45,7 @@ void mst__syn_sent_input(struct mst_conn *conn, const struct mst__ip *ip, const 
     mst__syn_acked(conn, tcp);
     conn->ack_now = true;
   } else { /* simultaneous open */
-    conn->state = MST_SYN_RECEIVED;
+    mst__set_state(conn, MST_SYN_RECEIVED);
     conn->syn_wanted = true;
   }
   mst__output_wanted(conn);

@@ -1,5 +1,5 @@
 /* A segment for a connection in SYN-RECEIVED or a later state (RFC 9293 3.10.7.4). */
-#include "tcp/conn.h"
+#include "tcp/trace.h"
 
 #define PAWS_IDLE_NS (24ull * 24 * 3600 * MST__SECOND) /* RFC 7323 5.5 */
 #define PROBE_ANSWER_NS (500 * MST__MS)
@@ -119,7 +119,7 @@ static bool fin_acked(struct mst_conn *conn) {
   if (!conn->fin_sent || conn->snd_una != conn->snd_nxt) return true;
   switch (conn->state) {
   case MST_FIN_WAIT_1:
-    conn->state = MST_FIN_WAIT_2;
+    mst__set_state(conn, MST_FIN_WAIT_2);
     if (conn->orphan) mst__timer_set(conn, MST__TIMER_END, conn->stack->now_ns + MST__FIN_WAIT_2_NS);
     return true;
   case MST_CLOSING: mst__time_wait_enter(conn); return false;

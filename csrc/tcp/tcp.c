@@ -1,5 +1,5 @@
 /* TCP of a stack: whose segment is it, and ICMP about it. */
-#include "tcp/conn.h"
+#include "tcp/trace.h"
 
 #define BUFFER_BYTES_DEFAULT (4u << 20)
 #define BUFFER_BYTES_MAX (1u << 30)
@@ -58,6 +58,20 @@ static bool has_listener(const mst_binding *binding) {
   return binding->listener != NULL;
 }
 
+static void conn_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst__tcp *tcp) {
+  if (conn->state == MST_SYN_SENT) return mst__syn_sent_input(conn, ip, tcp);
+  mst__sync_input(conn, ip, tcp);
+}
+
+static void traced_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst__tcp *tcp) {
+  mst_stack *stack = conn->stack;
+  struct mst__flow key = conn->flow; /* the connection may not survive */
+  struct mst__metrics before;
+  mst__trace_received(conn, ip, tcp, &before);
+  conn_input(conn, ip, tcp);
+  mst__trace_metrics(stack, &key, &before);
+}
+
 void mst__tcp_input(mst_stack *stack, const struct mst__ip *ip, uint8_t packet_flags) {
   struct mst__tcp tcp;
   enum mst_drop drop = mst__tcp_parse(ip->payload, ip->payload_bytes, &tcp);
@@ -75,8 +89,7 @@ void mst__tcp_input(mst_stack *stack, const struct mst__ip *ip, uint8_t packet_f
   if (flow) {
     struct mst_conn *conn = mst__flow_conn(flow);
     conn->segs_in++;
-    if (conn->state == MST_SYN_SENT) return mst__syn_sent_input(conn, ip, &tcp);
-    return mst__sync_input(conn, ip, &tcp);
+    return mst__traced(stack) ? traced_input(conn, ip, &tcp) : conn_input(conn, ip, &tcp);
   }
   if (!may_be_answered(ip, &tcp)) return mst__drop(stack, MST_DROP_SOURCE_ADDRESS);
   mst_binding *binding = mst__binding_find(stack, MST_TCP, &ip->destination, tcp.destination_port, has_listener);

@@ -1,5 +1,5 @@
 /* Urgent pointer, segment text and FIN (RFC 9293 3.10.7.4, sixth to eighth), and when to acknowledge. */
-#include "tcp/conn.h"
+#include "tcp/trace.h"
 
 /* RFC 9293 3.8.5, with the urgent pointer of RFC 6093 (it points behind the last urgent byte). */
 static void urgent_input(struct mst_conn *conn, const struct mst__tcp *tcp) {
@@ -70,8 +70,8 @@ static void fin_reached(struct mst_conn *conn) {
   mst__output_wanted(conn);
   mst__conn_notify(conn, MST_EV_READABLE);
   switch (conn->state) {
-  case MST_ESTABLISHED: conn->state = MST_CLOSE_WAIT; break;
-  case MST_FIN_WAIT_1: conn->state = MST_CLOSING; break;
+  case MST_ESTABLISHED: mst__set_state(conn, MST_CLOSE_WAIT); break;
+  case MST_FIN_WAIT_1: mst__set_state(conn, MST_CLOSING); break;
   case MST_FIN_WAIT_2: mst__time_wait_enter(conn); break;
   default: break;
   }

@@ -1,5 +1,5 @@
 /* TIME-WAIT (RFC 9293 3.6.1): a small record answers for a connection that is over, for 2 MSL. */
-#include "tcp/conn.h"
+#include "tcp/trace.h"
 
 #define TIME_WAITS_MAX 65536 /* the oldest gives way */
 
@@ -78,9 +78,8 @@ void mst__time_wait_enter(struct mst_conn *conn) {
   struct mst__time_wait *tw = mst__alloc(stack, sizeof *tw);
   if (tw) time_wait_fill(tw, conn);
   stack->stats.tcp_time_wait++;
-  bool held = !conn->orphan;
+  mst__set_state(conn, MST_TIME_WAIT);
   mst__conn_die(conn, 0); /* frees an orphan */
-  if (held) conn->state = MST_TIME_WAIT;
   if (!tw) return;
   mst__flow_insert(stack, &tw->flow);
   mst__list_push_back(&stack->tcp.time_wait, &tw->age);

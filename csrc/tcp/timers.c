@@ -1,5 +1,5 @@
 /* The timers of a connection share one place in the wheel: it is armed for the earliest and tells which are due. */
-#include "tcp/conn.h"
+#include "tcp/trace.h"
 
 static void arm_earliest(struct mst_conn *conn) {
   uint64_t earliest = 0;
@@ -124,6 +124,15 @@ static void end(struct mst_conn *conn) {
   mst__conn_die(conn, -MST_ETIMEDOUT);
 }
 
+static void traced_run(struct mst_conn *conn, enum mst__conn_timer timer, void (*run)(struct mst_conn *)) {
+  mst_stack *stack = conn->stack;
+  struct mst__flow key = conn->flow; /* the connection may not survive */
+  struct mst__metrics before;
+  mst__trace_timer(conn, timer, &before);
+  run(conn);
+  mst__trace_metrics(stack, &key, &before);
+}
+
 void mst__timers_run(struct mst__alarm *alarm) {
   static void (*const run[MST__TIMER_COUNT])(struct mst_conn *) = {
       [MST__TIMER_RETRANSMIT] = retransmit_timeout, [MST__TIMER_DELACK] = delayed_ack,
@@ -137,8 +146,8 @@ void mst__timers_run(struct mst__alarm *alarm) {
     if (!conn->timer_at_ns[i] || conn->timer_at_ns[i] > now_ns) continue;
     conn->timer_at_ns[i] = 0;
     arm_earliest(conn);
-    run[i](conn);
-    return;
+    if (mst__traced(conn->stack)) return traced_run(conn, (enum mst__conn_timer)i, run[i]);
+    return run[i](conn);
   }
   arm_earliest(conn);
 }

@@ -12,6 +12,7 @@
 #include "stack.h"
 #include "switch.h"
 #include "tcp.h"
+#include "trace.h"
 #include "types.h"
 #include "udp.h"
 

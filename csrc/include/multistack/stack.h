@@ -18,6 +18,7 @@ extern "C" {
 #endif
 
 typedef struct mst_stack mst_stack;
+struct mst_trace_event;
 
 enum mst_route_flags {
   MST_ROUTE_LOCAL = 1, /* stays on this host */
@@ -54,6 +55,8 @@ struct mst_stack_options {
   uint32_t send_buffer_bytes;     /* per connection, 0: 4 MiB */
   uint32_t receive_buffer_bytes;  /* per connection, 0: 4 MiB; also the largest window offered */
   uint32_t conns_max;             /* 0: 1,048,576 */
+  void (*trace)(void *ctx, const struct mst_trace_event *event); /* trace.h; NULL: nobody listens */
+  void *trace_ctx;
 };
 
 /* Make a stack. The options are copied. 0, -MST_EINVAL, -MST_ENOMEM. */

@@ -1,6 +1,6 @@
 /* Loss recovery without SACK: fast retransmit and fast recovery (RFC 5681 3.2) with NewReno's partial ACKs (RFC 6582),
  * limited transmit (RFC 3042), go-back after a timeout. */
-#include "tcp/conn.h"
+#include "tcp/trace.h"
 
 #define DUPLICATE_THRESHOLD 3 /* RFC 5681 3.2 */
 
@@ -27,6 +27,7 @@ static void enter_recovery(struct mst_conn *conn) {
   reno->inflation_bytes = DUPLICATE_THRESHOLD * mst__segment_bytes(conn);
   conn->cc.ops->on_congestion(&conn->cc, MST__CC_LOSS, conn->snd_nxt - conn->snd_una, conn->stack->now_ns);
   mark(conn, mst__segment_bytes(conn));
+  mst__trace(conn, MST_TRACE_RECOVERY_ENTERED);
 }
 
 static void on_duplicate(struct mst_conn *conn) {
@@ -50,6 +51,7 @@ static void leave_recovery(struct mst_conn *conn) {
   conn->cc.cwnd = window < conn->cc.ssthresh ? window : conn->cc.ssthresh;
   reno->phase = MST__RENO_OPEN;
   reno->inflation_bytes = 0;
+  mst__trace(conn, MST_TRACE_RECOVERY_LEFT);
 }
 
 /* RFC 6582 3.2 step 3, partial acknowledgment: the next hole, and deflate by what was acknowledged. */
@@ -77,7 +79,9 @@ static void reno_on_ack(struct mst_conn *conn, const struct mst__loss_ack *ack) 
   }
   bool full = mst__seq_ge(conn->snd_una, reno->recover);
   if (reno->phase == MST__RENO_LOSS) {
-    if (full) reno->phase = MST__RENO_OPEN;
+    if (!full) return;
+    reno->phase = MST__RENO_OPEN;
+    mst__trace(conn, MST_TRACE_RECOVERY_LEFT);
   } else if (full) {
     leave_recovery(conn);
   } else {
@@ -96,6 +100,7 @@ static void reno_on_timeout(struct mst_conn *conn) {
   reno->inflation_bytes = 0;
   reno->duplicate_acks = 0;
   mark(conn, conn->snd_nxt - conn->snd_una);
+  mst__trace(conn, MST_TRACE_TIMEOUT);
 }
 
 static void reno_resend_all(struct mst_conn *conn) {
