@@ -134,15 +134,16 @@ static const char *timer_name(const struct mst_conn *conn, enum mst__conn_timer 
 
 void mst__trace_timer(const struct mst_conn *conn, enum mst__conn_timer timer, struct mst__metrics *before) {
   struct mst_trace_event event;
+  note(conn, before);
+  if (timer == MST__TIMER_PACING) return; /* what it lets go tells enough */
   fill(conn, MST_TRACE_TIMER_EXPIRED, &event);
   event.timer = timer_name(conn, timer);
   tell(conn, &event);
-  note(conn, before);
 }
 
 void mst__trace_metrics(mst_stack *stack, const struct mst__flow *key, const struct mst__metrics *before) {
   struct mst__flow *flow = mst__flow_find(stack, key);
-  if (!flow || flow->time_wait) return;
+  if (!flow || flow->kind != MST__FLOW_CONN) return;
   const struct mst_conn *conn = mst__flow_conn(flow);
   struct mst__metrics now;
   note(conn, &now);

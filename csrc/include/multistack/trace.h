@@ -19,7 +19,7 @@ extern "C" {
   X(STATE_UPDATED, "state_updated", "another state of RFC 9293 3.3.2")                                                 \
   X(METRICS_UPDATED, "metrics_updated", "input or a timer has changed cwnd, ssthresh, srtt, rto or the pacing rate")   \
   X(RTT_SAMPLED, "rtt_sampled", "a round trip was measured")                                                           \
-  X(TIMER_EXPIRED, "timer_expired", "a timer went off")                                                                \
+  X(TIMER_EXPIRED, "timer_expired", "a timer went off; that of pacing is not told")                                    \
   X(SEGMENT_LOST, "segment_lost", "[seq, end) is thought lost")                                                        \
   X(RECOVERY_ENTERED, "recovery_entered", "loss was found without a timeout (RFC 6582, RFC 6675, RFC 8985)")           \
   X(RECOVERY_LEFT, "recovery_left", "all that was outstanding when recovery began is acknowledged")                    \
