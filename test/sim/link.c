@@ -1,4 +1,5 @@
-/* The links: segmentation, then chance, then time. */
+/* The links: segmentation, then middleboxes, then the queue, then chance, then time. */
+#include "middlebox.h"
 #include "packet.h"
 #include "sim.h"
 #include "sim_internal.h"
@@ -45,21 +46,50 @@ static struct sim_node *node_at(struct sim_node *from, const struct mst_addr *ad
   return NULL;
 }
 
-static struct sim_packet *new_packet(const uint8_t *bytes, size_t len, uint16_t gso_size, uint8_t flags) {
-  struct sim_packet *packet = malloc(sizeof *packet + len);
+static struct sim_packet *new_packet(const struct sim_parcel *parcel) {
+  struct sim_packet *packet = malloc(sizeof *packet + parcel->len);
   if (!packet) abort();
-  *packet = (struct sim_packet){.len = (uint32_t)len, .gso_size = gso_size, .flags = flags};
-  memcpy(packet->bytes, bytes, len);
+  *packet = (struct sim_packet){
+      .len = (uint32_t)parcel->len,
+      .gso_size = parcel->gso_size,
+      .flags = parcel->flags,
+      .forged = parcel->forged,
+  };
+  memcpy(packet->bytes, parcel->bytes, parcel->len);
   return packet;
 }
 
-/* When the last bit of `bytes` leaves, or UINT64_MAX when the queue has no room. */
+/* Bytes that wait before one that comes now. */
+static uint64_t queued_bytes(const struct sim *sim, const struct sim_link *link) {
+  if (!link->rate_bps || link->idle_at_ns <= sim->now_ns) return 0;
+  return (uint64_t)((double)(link->idle_at_ns - sim->now_ns) * (double)link->rate_bps / 8e9);
+}
+
+/* When the last bit of `bytes` leaves. */
 static uint64_t departs(struct sim *sim, struct sim_link *link, size_t bytes) {
   if (!link->rate_bps) return sim->now_ns;
   uint64_t start = link->idle_at_ns > sim->now_ns ? link->idle_at_ns : sim->now_ns;
-  uint64_t queued = (uint64_t)((double)(start - sim->now_ns) * (double)link->rate_bps / 8e9);
-  if (link->queue_bytes && queued + bytes > link->queue_bytes) return UINT64_MAX;
   return link->idle_at_ns = start + (uint64_t)((double)bytes * 8e9 / (double)link->rate_bps);
+}
+
+static bool is_ect(const uint8_t *bytes) {
+  return (bytes[0] >> 4 == 4 ? bytes[1] : bytes[1] >> 4) & 3;
+}
+
+/* The queue's law: it marks what can be marked and drops the rest. False: drop. */
+static bool aqm_passes(struct sim_node *from, uint64_t queued, const uint8_t *bytes, bool *mark) {
+  struct sim_link *link = &from->out;
+  if (!link->aqm_bytes || queued <= link->aqm_bytes) return true;
+  uint64_t over = queued - link->aqm_bytes;
+  if (over < link->aqm_bytes && sim_random_below(&from->random, link->aqm_bytes) >= over) return true;
+  *mark = is_ect(bytes);
+  return *mark;
+}
+
+static bool is_bad_time(struct sim_node *from) {
+  struct sim_link *link = &from->out;
+  if (sim_random_chance(&from->random, link->bad ? link->bad_end : link->bad_start)) link->bad = !link->bad;
+  return link->bad;
 }
 
 static bool is_lost(struct sim_node *from, struct sim_link *link, uint64_t number, const uint8_t *bytes, size_t len) {
@@ -74,6 +104,7 @@ static bool is_lost(struct sim_node *from, struct sim_link *link, uint64_t numbe
     link->burst_left = link->burst_packets;
     return true;
   }
+  if (is_bad_time(from) && sim_random_chance(&from->random, link->bad_loss)) return true;
   return sim_random_chance(&from->random, link->loss);
 }
 
@@ -84,46 +115,71 @@ static void too_big(struct sim_node *from, const uint8_t *bytes, size_t len, uin
   if (!v4) router = from->ip6;
   router.bytes[15] = 254;
   size_t n = sim_icmp_build(icmp, &router, v4 ? 3 : 2, v4 ? 4 : 0, mtu, bytes, len, v4 ? 548 : 1232);
-  struct sim_packet *packet = new_packet(icmp, n, 0, 0);
+  struct sim_packet *packet = new_packet(&(struct sim_parcel){.bytes = icmp, .len = n});
   packet->to = from;
   packet->at_ns = from->sim->now_ns + from->out.delay_ns;
   sim_flight_push(from->sim, packet);
 }
 
-static void launch(struct sim_node *from, struct sim_node *to, const uint8_t *bytes, size_t len, uint16_t gso_size,
-                   uint8_t flags, uint64_t leaves_ns) {
+static uint64_t arrives(struct sim_node *from, uint64_t leaves_ns) {
   struct sim_link *link = &from->out;
-  struct sim_packet *packet = new_packet(bytes, len, gso_size, flags);
-  bool checked = !(flags & (MST_CSUM_PARTIAL | MST_CSUM_VALID));
+  uint64_t at_ns = leaves_ns + link->delay_ns + sim_random_below(&from->random, link->jitter_ns + 1);
+  if (sim_random_chance(&from->random, link->reorder)) return at_ns + link->reorder_ns;
+  if (link->keep_order && at_ns < link->last_at_ns) at_ns = link->last_at_ns;
+  return link->last_at_ns = at_ns;
+}
+
+static void launch(struct sim_node *from, struct sim_node *to, const struct sim_parcel *parcel, uint64_t leaves_ns,
+                   bool mark) {
+  struct sim_link *link = &from->out;
+  struct sim_packet *packet = new_packet(parcel);
+  if (mark) {
+    sim_packet_set_ecn(packet->bytes, 3);
+    link->marked++;
+  }
+  bool checked = !(parcel->flags & (MST_CSUM_PARTIAL | MST_CSUM_VALID));
   if (checked && sim_random_chance(&from->random, link->corrupt)) {
     /* One bit: the Internet checksum always shows it. */
-    size_t bit = sim_random_below(&from->random, len * 8);
+    size_t bit = sim_random_below(&from->random, parcel->len * 8);
     packet->bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
   }
   packet->to = to;
-  packet->at_ns = leaves_ns + link->delay_ns + sim_random_below(&from->random, link->jitter_ns + 1);
+  packet->at_ns = arrives(from, leaves_ns);
   if (to == from) packet->at_ns += SIM_US; /* or two ends that always answer would stop the clock */
   sim_flight_push(from->sim, packet);
 }
 
-static void transmit(struct sim_node *from, const uint8_t *bytes, size_t len, uint16_t gso_size, uint8_t flags) {
+void sim_transmit(struct sim_node *from, const struct sim_parcel *parcel) {
   struct sim_link *link = &from->out;
   struct mst_addr source, destination;
-  sim_ip_addresses(bytes, &source, &destination);
+  sim_ip_addresses(parcel->bytes, &source, &destination);
   struct sim_node *to = node_at(from, &destination);
-  uint64_t number = link->packets++;
-  if (!gso_size && link->mtu && len > link->mtu) {
+  uint64_t number = link->packets++, queued = queued_bytes(from->sim, link);
+  if (!parcel->gso_size && link->mtu && parcel->len > link->mtu) {
     link->lost++;
-    if (link->too_big_icmp) too_big(from, bytes, len, link->mtu);
+    if (link->too_big_icmp) too_big(from, parcel->bytes, parcel->len, link->mtu);
     return;
   }
-  uint64_t leaves_ns = to ? departs(from->sim, link, len) : UINT64_MAX;
-  if (leaves_ns == UINT64_MAX || is_lost(from, link, number, bytes, len)) {
+  bool full = link->rate_bps && link->queue_bytes && queued + parcel->len > link->queue_bytes;
+  bool mark = is_ect(parcel->bytes) && sim_random_chance(&from->random, link->mark);
+  if (!to || full || !aqm_passes(from, queued, parcel->bytes, &mark)) {
     link->lost++;
     return;
   }
-  launch(from, to, bytes, len, gso_size, flags, leaves_ns);
-  if (sim_random_chance(&from->random, link->duplicate)) launch(from, to, bytes, len, gso_size, flags, leaves_ns);
+  uint64_t leaves_ns = departs(from->sim, link, parcel->len);
+  if (is_lost(from, link, number, parcel->bytes, parcel->len)) {
+    link->lost++;
+    return;
+  }
+  launch(from, to, parcel, leaves_ns, mark);
+  if (sim_random_chance(&from->random, link->duplicate)) launch(from, to, parcel, leaves_ns, mark);
+}
+
+/* By way of the boxes. */
+static void enter(struct sim_node *from, const struct sim_parcel *parcel) {
+  if (!from->out.box_count || parcel->gso_size) return sim_transmit(from, parcel);
+  struct sim_hop hop = {.from = from};
+  sim_box_pass(&hop, parcel->bytes, parcel->len);
 }
 
 /* Cut a TCP packet into segments of gso_size, as a device does (sequence numbers grow; FIN and PSH only on the last,
@@ -143,7 +199,7 @@ static void segment(struct sim_node *from, const uint8_t *bytes, size_t len, uin
     if (!first) out[ip + 13] &= (uint8_t)~SIM_CWR;
     if (ip == 20) sim_put16(out + 4, sim_get16(bytes + 4) + (uint32_t)((at - headers) / gso_size));
     sim_packet_finish(out, headers + payload);
-    transmit(from, out, headers + payload, 0, 0);
+    enter(from, &(struct sim_parcel){.bytes = out, .len = headers + payload});
   }
 }
 
@@ -177,12 +233,13 @@ void sim_send(struct sim_node *from, const struct mst_packet *packet) {
     abort();
   }
   if (from->stack) check_output(bytes, len, packet);
-  if (from->out.keep_gso) {
-    transmit(from, bytes, len, packet->gso_size, packet->flags);
+  if (from->stack && from->tap) from->tap(from, &(struct sim_seen){bytes, len, packet->gso_size, true, false});
+  if (from->out.keep_gso && !from->out.box_count) {
+    sim_transmit(from, &(struct sim_parcel){bytes, len, packet->gso_size, packet->flags, false});
   } else if (packet->gso_size) {
     segment(from, bytes, len, packet->gso_size);
   } else {
     if (packet->flags & MST_CSUM_PARTIAL) sim_packet_finish(bytes, len);
-    transmit(from, bytes, len, 0, 0);
+    enter(from, &(struct sim_parcel){.bytes = bytes, .len = len});
   }
 }

@@ -3,10 +3,24 @@
 
 #include <string.h>
 
+/* The one's complement sum does not care for byte order but at the end (RFC 1071 2), so four bytes go at a time. */
 static uint32_t sum_words(uint32_t begin, const uint8_t *data, size_t bytes) {
-  uint64_t sum = begin;
-  for (size_t i = 0; i + 1 < bytes; i += 2) sum += (uint32_t)data[i] << 8 | data[i + 1];
-  if (bytes % 2) sum += (uint32_t)data[bytes - 1] << 8;
+  uint64_t sum = 0;
+  uint32_t word;
+  size_t at = 0;
+  for (; at + 4 <= bytes; at += 4) {
+    memcpy(&word, data + at, 4);
+    sum += word;
+  }
+  uint8_t rest[4] = {0};
+  for (size_t i = 0; at + i < bytes; i++) rest[i] = data[at + i];
+  memcpy(&word, rest, 4);
+  sum += word;
+  while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+  uint8_t folded[2];
+  uint16_t native = (uint16_t)sum;
+  memcpy(folded, &native, 2);
+  sum = begin + sim_get16(folded);
   while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
   return (uint32_t)sum;
 }
@@ -69,6 +83,17 @@ void sim_packet_finish(uint8_t *packet, size_t bytes) {
   sim_put16(packet + at, 0);
   uint16_t sum = transport_checksum(packet, header, bytes, protocol);
   sim_put16(packet + at, protocol == MST_UDP && !sum ? 0xffff : sum);
+}
+
+void sim_packet_set_ecn(uint8_t *packet, uint8_t ecn) {
+  if (packet[0] >> 4 == 6) {
+    packet[1] = (uint8_t)((packet[1] & 0xcf) | ecn << 4);
+    return;
+  }
+  size_t header = (size_t)(packet[0] & 15) * 4;
+  packet[1] = (uint8_t)((packet[1] & 0xfc) | ecn);
+  sim_put16(packet + 10, 0);
+  sim_put16(packet + 10, (uint16_t)~sum_words(0, packet, header));
 }
 
 bool sim_packet_checksums_ok(const uint8_t *packet, size_t bytes) {
@@ -149,6 +174,45 @@ bool sim_segment_parse(const uint8_t *packet, size_t bytes, struct sim_segment *
   sim_ip_addresses(packet, &out->source, &out->destination);
   memcpy(out->options, tcp + 20, header - 20);
   return true;
+}
+
+bool sim_tcp_view(const uint8_t *packet, size_t bytes, struct sim_tcp_view *out) {
+  uint8_t protocol;
+  size_t ip = sim_ip_header(packet, bytes, &protocol);
+  if (!ip || protocol != MST_TCP || ip + 20 > bytes) return false;
+  const uint8_t *tcp = packet + ip;
+  size_t header = (size_t)(tcp[12] >> 4) * 4;
+  if (header < 20 || ip + header > bytes) return false;
+  *out = (struct sim_tcp_view){
+      .tcp = tcp,
+      .options = tcp + 20,
+      .data = tcp + header,
+      .ip_bytes = ip,
+      .tcp_bytes = header,
+      .option_bytes = header - 20,
+      .data_bytes = bytes - ip - header,
+      .seq = sim_get32(tcp + 4),
+      .ack = sim_get32(tcp + 8),
+      .window = sim_get16(tcp + 14),
+      .source_port = sim_get16(tcp),
+      .destination_port = sim_get16(tcp + 2),
+      .flags = tcp[13],
+  };
+  return true;
+}
+
+const uint8_t *sim_tcp_option(const struct sim_tcp_view *view, uint8_t kind) {
+  const uint8_t *at = view->options, *end = at + view->option_bytes;
+  while (at < end && *at) {
+    if (*at == 1) {
+      at++;
+      continue;
+    }
+    if (end - at < 2 || at[1] < 2 || at[1] > end - at) return NULL;
+    if (*at == kind) return at;
+    at += at[1];
+  }
+  return NULL;
 }
 
 size_t sim_udp_build(uint8_t *out, const struct mst_endpoint *source, const struct mst_endpoint *destination,

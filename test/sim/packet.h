@@ -35,6 +35,18 @@ size_t sim_segment_build(uint8_t *out, const struct sim_segment *segment);
 /* Take a packet apart; data points into it. False: no whole TCP segment. */
 bool sim_segment_parse(const uint8_t *packet, size_t bytes, struct sim_segment *out);
 
+/* The same without copies: where things are. */
+struct sim_tcp_view {
+  const uint8_t *tcp, *options, *data;
+  size_t ip_bytes, tcp_bytes, option_bytes, data_bytes; /* tcp_bytes: of the header, options included */
+  uint32_t seq, ack;
+  uint16_t window, source_port, destination_port;
+  uint8_t flags;
+};
+bool sim_tcp_view(const uint8_t *packet, size_t bytes, struct sim_tcp_view *out);
+/* The first option of a kind, whole (its second byte is its length); NULL: there is none. */
+const uint8_t *sim_tcp_option(const struct sim_tcp_view *view, uint8_t kind);
+
 /* A UDP datagram. */
 size_t sim_udp_build(uint8_t *out, const struct mst_endpoint *source, const struct mst_endpoint *destination,
                      const void *data, size_t bytes);
@@ -50,6 +62,9 @@ void sim_ip_addresses(const uint8_t *packet, struct mst_addr *source, struct mst
 
 /* Write the length fields, IPv4 header checksum and transport checksum of a packet. */
 void sim_packet_finish(uint8_t *packet, size_t bytes);
+
+/* Set the ECN field (0: not ECT, 1: ECT(1), 2: ECT(0), 3: CE); an IPv4 header's checksum follows. */
+void sim_packet_set_ecn(uint8_t *packet, uint8_t ecn);
 
 /* Whether IPv4 header and transport checksums hold. */
 bool sim_packet_checksums_ok(const uint8_t *packet, size_t bytes);

@@ -1,5 +1,6 @@
 /* Nodes and the clock. */
 #include "sim.h"
+#include "middlebox.h"
 #include "packet.h"
 #include "sim_internal.h"
 
@@ -28,6 +29,7 @@ size_t sim_free(struct sim *sim) {
   }
   for (size_t i = 0; i < sim->flight_count; i++) free(sim->flight[i]);
   free(sim->flight);
+  sim_boxes_free(sim);
   free(sim);
   return left;
 }
@@ -193,6 +195,13 @@ void sim_input(struct sim_node *to, const void *bytes, size_t len, uint8_t flags
 
 #define BATCH_MAX 64
 
+/* A box has asked for its time. */
+static void wake_box(struct sim *sim) {
+  struct sim_packet *call = sim_flight_pop(sim);
+  call->box->wake(call->box);
+  free(call);
+}
+
 /* Hand over packets that are due and go to one node. */
 static struct sim_node *deliver(struct sim *sim) {
   struct sim_packet *packets[BATCH_MAX];
@@ -201,6 +210,8 @@ static struct sim_node *deliver(struct sim *sim) {
   size_t count = 0;
   while (count < BATCH_MAX && sim->flight_count && sim->flight[0]->at_ns <= sim->now_ns && sim->flight[0]->to == to) {
     struct sim_packet *packet = packets[count] = sim_flight_pop(sim);
+    if (to->stack && to->tap)
+      to->tap(to, &(struct sim_seen){packet->bytes, packet->len, packet->gso_size, false, packet->forged});
     batch[count++] = (struct mst_packet){.len = packet->len,
                                          .gso_size = packet->gso_size,
                                          .flags = packet->flags,
@@ -250,7 +261,10 @@ bool sim_step(struct sim *sim, uint64_t until_ns) {
   if (next > sim->now_ns) sim->now_ns = next;
   sim->events++;
   if (sim->flight_count && sim->flight[0]->at_ns <= sim->now_ns) {
-    sim_turn(deliver(sim));
+    if (sim->flight[0]->to)
+      sim_turn(deliver(sim));
+    else
+      wake_box(sim);
     return true;
   }
   for (size_t i = 0; i < sim->node_count; i++) {

@@ -39,16 +39,28 @@ void sim_memory_free(void *memory, void *block, size_t bytes);
 
 /* --- links --- */
 
+#define SIM_BOXES_MAX 12
+
+/* All chances are per million and packet. */
 struct sim_link {
   uint64_t delay_ns;
   uint64_t jitter_ns;     /* up to this much more, drawn per packet: packets overtake each other */
+  bool keep_order;        /* unless this is set: then a packet waits for those before it */
+  uint32_t reorder;       /* chance to be held back by reorder_ns, so that the next ones overtake it */
+  uint64_t reorder_ns;    /* also in spite of keep_order */
   uint64_t rate_bps;      /* 0: no limit */
   uint32_t queue_bytes;   /* of the queue before the rate limit; 0: no limit */
-  uint32_t loss;          /* these four are chances per million */
+  uint32_t aqm_bytes;     /* from so much in the queue on CE is set, or what is not ECT dropped, the likelier the fuller
+                             it is, and always from the double on (RFC 3168 5); 0: never */
+  uint32_t mark;          /* chance of CE for what is ECT, without any queue */
+  uint32_t loss;          /* these three are chances */
   uint32_t duplicate;     /* the copy is delayed on its own */
   uint32_t corrupt;       /* some bits flip and the checksum shows it */
   uint32_t burst_start;   /* a burst of losses begins */
   uint32_t burst_packets; /* and lasts for this many */
+  uint32_t bad_start;     /* Gilbert and Elliott: chance that a bad time begins, */
+  uint32_t bad_end;       /* that it ends, */
+  uint32_t bad_loss;      /* and of loss as long as it lasts */
   uint32_t mtu;           /* what is longer is dropped; 0: 65,535 */
   bool too_big_icmp;      /* and its sender is told (RFC 1191) */
   bool keep_gso;          /* packets with gso_size arrive whole, with the partial checksum they were sent with */
@@ -57,22 +69,39 @@ struct sim_link {
   bool (*filter)(void *ctx, uint64_t number, const uint8_t *packet, size_t bytes);
   void *filter_ctx;
 
+  /* Middleboxes before all of the above, in this order; see middlebox.h. */
+  struct sim_box *boxes[SIM_BOXES_MAX];
+  unsigned box_count;
+
   /* Kept by the simulator. */
-  uint64_t packets, lost, idle_at_ns;
+  uint64_t packets, lost, marked, idle_at_ns, last_at_ns;
   uint32_t burst_left;
+  bool bad;
 };
 
 /* --- nodes --- */
 
 struct sim;
+struct sim_box;
 struct sim_packet {
   struct sim_packet *next;
   uint64_t at_ns, order;
   struct sim_node *to;
+  struct sim_box *box; /* with `to` NULL: no packet, but the time at which this box wants to be called */
   uint32_t len;
   uint16_t gso_size;
   uint8_t flags;
+  bool forged; /* by somebody who is neither end */
   uint8_t bytes[];
+};
+
+/* A packet at the edge of a stack. */
+struct sim_seen {
+  const uint8_t *bytes;
+  size_t len;
+  uint16_t gso_size;
+  bool sent;   /* else received */
+  bool forged; /* by somebody who is neither end */
 };
 
 #define SIM_LEASES_MAX 512
@@ -98,6 +127,10 @@ struct sim_node {
   void *user;
   uint64_t wake_at_ns; /* the application wants to run at this time; 0: at no time. It is 0 again when it runs. */
 
+  /* Sees each packet that the stack sends, and each before the stack takes it in. May be NULL. */
+  void (*tap)(struct sim_node *node, const struct sim_seen *seen);
+  void *tap_ctx;
+
   /* Of a raw node: what arrived, oldest first. */
   struct sim_packet *received, **received_end;
 };
@@ -111,6 +144,7 @@ struct sim {
   size_t node_count;
   struct sim_packet **flight; /* a heap by (at_ns, order) */
   size_t flight_count, flight_room;
+  struct sim_box *boxes; /* all of them, to be freed */
   uint64_t order, events;
   uint64_t idle_rounds; /* deadlines in a row that came without the clock moving */
 };
