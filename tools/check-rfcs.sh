@@ -1,5 +1,6 @@
 #!/bin/bash
-# RFCS.md names functions and tests: each must exist. A test is `file: name, name`, with * for "begins so".
+# RFCS.md names functions and tests: each must exist. A test is `file: name, name`, with * for "begins so"; a packet
+# script is `folder/name`, with * too.
 cd "$(dirname "$0")/.." || exit 1
 missing=0
 complain() {
@@ -23,6 +24,8 @@ while IFS= read -r quoted; do
     name=${name##*.}
     # shellcheck disable=SC2086
     grep -rqw -- "$name" csrc test/unit test/sim || grep -rq -- "$name" csrc $earlier || ls -d test/*/"$name".c >/dev/null 2>&1 || complain "$quoted"
+  elif [[ $quoted =~ ^[a-z0-9]+/[a-z0-9-]+\*?$ ]]; then
+    compgen -G "test/script/$quoted.pkt" >/dev/null || complain "$quoted"
   elif [[ $quoted =~ ^[a-zA-Z_./]+\.[ch]$ ]]; then
     [[ -e $quoted || -e csrc/tcp/$quoted || -e test/unit/$quoted ]] || complain "$quoted"
   fi

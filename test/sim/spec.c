@@ -83,12 +83,12 @@ static void parse_uto(struct reader *r, struct spec_options *o) {
   literal(r, "s");
 }
 
-static void parse_hex(struct reader *r, struct spec_options *o) {
+static void parse_hex(struct reader *r, uint8_t out[40], uint8_t *bytes) {
   unsigned byte;
   int used;
   skip(r);
-  while (o->hex_bytes < sizeof o->hex && sscanf(r->at, "%2x%n", &byte, &used) == 1 && used == 2) {
-    o->hex[o->hex_bytes++] = (uint8_t)byte;
+  while (*bytes < 40 && sscanf(r->at, "%2x%n", &byte, &used) == 1 && used == 2) {
+    out[(*bytes)++] = (uint8_t)byte;
     r->at += 2;
   }
 }
@@ -127,10 +127,19 @@ static void parse_option(struct reader *r, struct spec_options *o) {
   } else if (literal(r, "accecn1")) {
     parse_accecn(r, o, 1);
   } else if (literal(r, "hex")) {
-    parse_hex(r, o);
+    parse_hex(r, o->hex, &o->hex_bytes);
   } else {
     r->error = "unknown TCP option";
   }
+}
+
+static enum spec_address address(struct reader *r) {
+  if (literal(r, "multicast")) return SPEC_MULTICAST;
+  if (literal(r, "broadcast")) return SPEC_BROADCAST;
+  if (literal(r, "any")) return SPEC_ANY;
+  if (literal(r, "self")) return SPEC_SELF;
+  r->error = "an address is multicast, broadcast, any or self";
+  return SPEC_USUAL;
 }
 
 /* What is in brackets is of the IP header, or no field at all. */
@@ -146,7 +155,7 @@ static void parse_bracket(struct reader *r, struct spec *spec) {
     spec->tos_mask |= ECN_MASK;
     return;
   }
-  if (literal(r, "tos")) {
+  if (literal(r, "tos ")) {
     spec->has_tos = true;
     spec->tos |= (uint8_t)(number(r) & ~(uint32_t)ECN_MASK);
     spec->tos_mask |= 0xfc;
@@ -155,6 +164,14 @@ static void parse_bracket(struct reader *r, struct spec *spec) {
     spec->ttl = (uint8_t)number(r);
   } else if (literal(r, "badsum")) {
     spec->bad_checksum = true;
+  } else if (literal(r, "other")) {
+    spec->other_data = true;
+  } else if (literal(r, "from")) {
+    spec->source = address(r);
+  } else if (literal(r, "to")) {
+    spec->destination = address(r);
+  } else if (literal(r, "ipopt")) {
+    parse_hex(r, spec->ip_options, &spec->ip_options_bytes);
   } else {
     r->error = "unknown word in brackets";
   }

@@ -30,12 +30,18 @@ struct spec_options {
   uint8_t hex[40];
 };
 
+/* Addresses that no peer of good faith has. */
+enum spec_address { SPEC_USUAL, SPEC_MULTICAST, SPEC_BROADCAST, SPEC_ANY, SPEC_SELF /* the stack's own */ };
+
 struct spec {
   uint16_t flags; /* SIM_... */
-  bool psh_given, ack_either, has_seq, has_ack, has_window, has_urgent, has_options, has_tos, has_ttl, bad_checksum;
-  uint32_t seq, bytes, step; /* step: of `1:3001/1000`; 0: one segment */
+  bool psh_given, ack_either, has_seq, has_ack, has_window, has_urgent, has_options, has_tos, has_ttl;
+  bool bad_checksum, other_data; /* other_data: other bytes than the stream has there */
+  uint32_t seq, bytes, step;     /* step: of `1:3001/1000`; 0: one segment */
   uint32_t ack, window, urgent;
   uint8_t tos, tos_mask, ttl;
+  enum spec_address source, destination;
+  uint8_t ip_options_bytes, ip_options[40];
   struct spec_options options;
 };
 
