@@ -38,6 +38,7 @@ struct mst__tcp_stack {
   uint64_t challenge_second; /* RFC 5961 7: challenge ACKs are limited per second */
   uint32_t challenge_count;
   uint32_t send_buffer_bytes, receive_buffer_bytes, conns_max;
+  bool no_sack;
 };
 
 struct mst__udp_stack {

@@ -58,6 +58,7 @@ struct mst_conn *mst__conn_new(mst_stack *stack, mst_binding *binding, const str
   conn->receive_buffer_bytes = stack->tcp.receive_buffer_bytes;
   conn->cc.ops = stack->tcp.congestion_control;
   conn->loss = &mst__loss_reno;
+  conn->sack_ok = !stack->tcp.no_sack;
   conn->iss = mst__isn(stack, flow);
   conn->snd_una = conn->snd_nxt = conn->snd_sml = conn->iss;
   conn->ts_offset = mst__ts_offset(stack, flow);

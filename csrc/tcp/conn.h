@@ -9,6 +9,7 @@
 #include "tcp/cc/cc.h"
 #include "tcp/loss/loss.h"
 #include "tcp/recvq.h"
+#include "tcp/sack.h"
 #include "tcp/sendq.h"
 #include "wire/tcp.h"
 
@@ -127,6 +128,7 @@ struct mst_conn {
   bool fin_pending;
   uint8_t quickacks;
   uint16_t acks_owed; /* duplicates owed to segments out of order */
+  struct mst__sack sack;
 
   /* Timestamps (RFC 7323). */
   uint32_t ts_offset, ts_recent;
@@ -174,12 +176,12 @@ struct mst__terms {
   uint32_t ts_recent;
   uint16_t peer_mss; /* what the peer's MSS option said, 0: nothing */
   uint8_t snd_wscale, rcv_wscale;
-  bool wscale_ok, ts_ok;
+  bool wscale_ok, ts_ok, sack_ok;
 };
 /* The scale that such a buffer is offered with. */
 uint8_t mst__window_scale(uint32_t receive_buffer_bytes);
-/* What the peer's SYN leaves us with; `rcv_wscale`: what we offer, or have offered. */
-void mst__terms_of_syn(struct mst__terms *terms, const struct mst__tcp *tcp, uint8_t rcv_wscale);
+/* What the peer's SYN leaves us with; `rcv_wscale` and `sack`: what we offer, or have offered. */
+void mst__terms_of_syn(struct mst__terms *terms, const struct mst__tcp *tcp, uint8_t rcv_wscale, bool sack);
 /* The options of our SYN, or of the SYN,ACK which answers only what was offered. */
 void mst__terms_to_options(const struct mst__terms *terms, uint16_t mss, bool answer, struct mst__tcp_options *options);
 void mst__conn_terms(const struct mst_conn *conn, struct mst__terms *terms);
@@ -315,6 +317,8 @@ bool mst__ack_input(struct mst_conn *conn, const struct mst__tcp *tcp);
 void mst__window_update(struct mst_conn *conn, const struct mst__tcp *tcp);
 /* text.c: the sixth to eighth. */
 void mst__text_input(struct mst_conn *conn, struct mst__tcp *tcp);
+/* RFC 5681 4.2: one ACK more, at once and of its own, so that the sender can count them. */
+void mst__owe_ack(struct mst_conn *conn);
 /* Our SYN is acknowledged: from SYN-SENT or SYN-RECEIVED to ESTABLISHED or, shut down already, FIN-WAIT-1. */
 void mst__syn_acked(struct mst_conn *conn, const struct mst__tcp *tcp);
 

@@ -93,7 +93,7 @@ static struct mst_conn *half_open(struct mst_listener *listener, const struct ms
   conn->path_mtu = mtu;
   mst__conn_init_window(conn);
   struct mst__terms terms;
-  mst__terms_of_syn(&terms, tcp, conn->rcv_wscale);
+  mst__terms_of_syn(&terms, tcp, conn->rcv_wscale, !conn->stack->tcp.no_sack);
   mst__conn_set_terms(conn, &terms);
   conn->listener = listener;
   mst__list_push_back(&listener->half_open, &conn->listener_node);

@@ -1,46 +1,42 @@
 #include "tcp/recvq.h"
-#include "base/seq.h"
 #include <string.h>
-
-/* How far into the chunks out of order a segment may go: a peer can make thousands of them, and would have each of its
- * segments walk past them all. What is refused comes again when it is nearer to the front. */
-#define OFO_STEPS_MAX 512
 
 #define CHUNK_BYTES_MAX 65536 /* header included, unless one packet needs more */
 
-static uint32_t round_capacity(uint32_t bytes) {
+uint32_t mst__recv_chunk_capacity(uint32_t bytes) {
   uint32_t whole = 512;
   while (whole - sizeof(struct mst__recv_chunk) < bytes && whole < CHUNK_BYTES_MAX) whole *= 2;
   uint32_t capacity = whole - (uint32_t)sizeof(struct mst__recv_chunk);
   return capacity < bytes ? bytes : capacity;
 }
 
-static struct mst__recv_chunk *chunk_new(mst_stack *stack, uint32_t capacity) {
+struct mst__recv_chunk *mst__recv_chunk_new(mst_stack *stack, uint32_t capacity) {
   struct mst__recv_chunk *chunk = mst__alloc(stack, sizeof *chunk + capacity);
   if (chunk) *chunk = (struct mst__recv_chunk){.capacity = capacity};
   return chunk;
 }
 
-static void chunk_free(mst_stack *stack, struct mst__recv_chunk *chunk) {
-  mst__free(stack, chunk, sizeof *chunk + chunk->capacity);
+void mst__recv_chunk_free(mst_stack *stack, struct mst__recv_chunk *chunk) {
+  mst__free(stack, chunk, mst__recv_chunk_memory(chunk));
 }
 
-static void chunk_fill(struct mst__recv_chunk *chunk, const void *data, uint32_t bytes) {
+void mst__recv_chunk_fill(struct mst__recv_chunk *chunk, const void *data, uint32_t bytes) {
   memcpy(chunk->data + chunk->end, data, bytes);
   chunk->end += bytes;
 }
 
-static void link_last(struct mst__recvq *queue, struct mst__recv_chunk *chunk) {
+void mst__recvq_link(struct mst__recvq *queue, struct mst__recv_chunk *chunk) {
   chunk->next = NULL;
   if (queue->last)
     queue->last->next = chunk;
   else
     queue->first = chunk;
   queue->last = chunk;
+  queue->memory_bytes += mst__recv_chunk_memory(chunk);
 }
 
 static uint32_t tail_room(const struct mst__recvq *queue) {
-  return queue->last ? queue->last->capacity - queue->last->end : 0;
+  return queue->last ? mst__recv_chunk_room(queue->last) : 0;
 }
 
 /* Copy to the end of the owned chunks; all or nothing. `expected` counts what will follow, these bytes included. */
@@ -49,11 +45,11 @@ static bool append_owned(struct mst__recvq *queue, mst_stack *stack, const uint8
   uint32_t here = tail_room(queue);
   if (here > bytes) here = bytes;
   struct mst__recv_chunk *chunk = NULL;
-  if (bytes > here && !(chunk = chunk_new(stack, round_capacity(expected - here)))) return false;
-  if (here) chunk_fill(queue->last, data, here);
+  if (bytes > here && !(chunk = mst__recv_chunk_new(stack, mst__recv_chunk_capacity(expected - here)))) return false;
+  if (here) mst__recv_chunk_fill(queue->last, data, here);
   if (!chunk) return true;
-  chunk_fill(chunk, data + here, bytes - here);
-  link_last(queue, chunk);
+  mst__recv_chunk_fill(chunk, data + here, bytes - here);
+  mst__recvq_link(queue, chunk);
   return true;
 }
 
@@ -108,110 +104,11 @@ bool mst__recvq_detach(struct mst__recvq *queue, mst_stack *stack, uint32_t *los
   return !*lost;
 }
 
-static uint32_t chunk_bytes(const struct mst__recv_chunk *chunk) {
-  return chunk->end - chunk->begin;
-}
-static uint32_t chunk_end_seq(const struct mst__recv_chunk *chunk) {
-  return chunk->seq + chunk_bytes(chunk);
-}
-
-static void ofo_link(struct mst__recvq *queue, struct mst__recv_chunk *before, struct mst__recv_chunk *chunk) {
-  chunk->next = before ? before->next : queue->ofo_first;
-  if (before)
-    before->next = chunk;
-  else
-    queue->ofo_first = chunk;
-  if (!chunk->next) queue->ofo_last = chunk;
-}
-
-/* Keep [seq, seq+bytes), which overlaps nothing, behind `before`. */
-static bool ofo_keep(struct mst__recvq *queue, mst_stack *stack, struct mst__recv_chunk *before, uint32_t seq,
-                     const uint8_t *data, uint32_t bytes, uint32_t room) {
-  bool run = before && chunk_end_seq(before) == seq;
-  if (run && before->capacity - before->end >= bytes) {
-    chunk_fill(before, data, bytes);
-    return true;
-  }
-  /* The longer a run, the larger its chunks, so that it has few. */
-  bool larger = run && before->capacity + sizeof *before < CHUNK_BYTES_MAX;
-  uint32_t capacity = round_capacity(larger && before->capacity >= bytes ? before->capacity + 1 : bytes);
-  uint32_t memory = capacity + (uint32_t)sizeof(struct mst__recv_chunk);
-  if (queue->ofo_bytes + memory > room) return false;
-  struct mst__recv_chunk *chunk = chunk_new(stack, capacity);
-  if (!chunk) return false;
-  chunk->seq = seq;
-  chunk_fill(chunk, data, bytes);
-  ofo_link(queue, before, chunk);
-  queue->ofo_bytes += memory;
-  return true;
-}
-
-bool mst__recvq_insert(struct mst__recvq *queue, mst_stack *stack, uint32_t seq, const uint8_t *data, uint32_t bytes,
-                       uint32_t room) {
-  bool kept = false;
-  uint32_t steps = 0;
-  struct mst__recv_chunk *before = NULL, *at = queue->ofo_first;
-  if (queue->ofo_last && mst__seq_ge(seq, chunk_end_seq(queue->ofo_last)))
-    return ofo_keep(queue, stack, queue->ofo_last, seq, data, bytes, room);
-  while (bytes) {
-    while (at && mst__seq_le(chunk_end_seq(at), seq)) {
-      if (++steps > OFO_STEPS_MAX) return kept;
-      before = at;
-      at = at->next;
-    }
-    if (at && mst__seq_le(at->seq, seq)) { /* the front is held already */
-      uint32_t held = chunk_end_seq(at) - seq;
-      if (held >= bytes) return kept;
-      seq += held;
-      data += held;
-      bytes -= held;
-      continue;
-    }
-    uint32_t piece = bytes;
-    if (at && at->seq - seq < piece) piece = at->seq - seq;
-    if (!ofo_keep(queue, stack, before, seq, data, piece, room)) return kept;
-    kept = true;
-    seq += piece;
-    data += piece;
-    bytes -= piece;
-    struct mst__recv_chunk *prior = before ? before->next : queue->ofo_first;
-    if (prior != at) before = prior; /* the piece became a chunk of its own */
-  }
-  return kept;
-}
-
-uint32_t mst__recvq_join(struct mst__recvq *queue, mst_stack *stack, uint32_t rcv_nxt) {
-  while (queue->ofo_first && mst__seq_le(queue->ofo_first->seq, rcv_nxt)) {
-    struct mst__recv_chunk *chunk = queue->ofo_first;
-    uint32_t lost;
-    if (mst__seq_gt(chunk_end_seq(chunk), rcv_nxt) && queue->borrowed && !mst__recvq_detach(queue, stack, &lost))
-      return rcv_nxt - lost;
-    queue->ofo_first = chunk->next;
-    if (!queue->ofo_first) queue->ofo_last = NULL;
-    queue->ofo_bytes -= chunk->capacity + (uint32_t)sizeof *chunk;
-    if (mst__seq_le(chunk_end_seq(chunk), rcv_nxt)) {
-      chunk_free(stack, chunk);
-      continue;
-    }
-    chunk->begin += rcv_nxt - chunk->seq;
-    uint32_t bytes = chunk_bytes(chunk);
-    rcv_nxt += bytes;
-    queue->bytes += bytes;
-    if (bytes > tail_room(queue)) {
-      link_last(queue, chunk);
-      continue;
-    }
-    /* Small ones together, or a peer could make us hold a whole chunk for each byte. */
-    chunk_fill(queue->last, chunk->data + chunk->begin, bytes);
-    chunk_free(stack, chunk);
-  }
-  return rcv_nxt;
-}
-
 size_t mst__recvq_peek(const struct mst__recvq *queue, struct mst_iov *spans, size_t count) {
   size_t used = 0;
   for (const struct mst__recv_chunk *c = queue->first; c && used < count; c = c->next)
-    if (chunk_bytes(c)) spans[used++] = (struct mst_iov){.base = c->data + c->begin, .len = chunk_bytes(c)};
+    if (mst__recv_chunk_bytes(c))
+      spans[used++] = (struct mst_iov){.base = c->data + c->begin, .len = mst__recv_chunk_bytes(c)};
   const struct mst__borrowed *b = queue->borrowed;
   for (uint32_t i = 0; b && i < b->count && used < count; i++) spans[used++] = b->spans[b->first + i];
   return used;
@@ -220,7 +117,7 @@ size_t mst__recvq_peek(const struct mst__recvq *queue, struct mst_iov *spans, si
 static size_t consume_owned(struct mst__recvq *queue, mst_stack *stack, size_t bytes) {
   while (bytes && queue->first) {
     struct mst__recv_chunk *chunk = queue->first;
-    uint32_t held = chunk_bytes(chunk);
+    uint32_t held = mst__recv_chunk_bytes(chunk);
     if (bytes < held) {
       chunk->begin += (uint32_t)bytes;
       return 0;
@@ -228,7 +125,8 @@ static size_t consume_owned(struct mst__recvq *queue, mst_stack *stack, size_t b
     bytes -= held;
     queue->first = chunk->next;
     if (!queue->first) queue->last = NULL;
-    chunk_free(stack, chunk);
+    queue->memory_bytes -= mst__recv_chunk_memory(chunk);
+    mst__recv_chunk_free(stack, chunk);
   }
   return bytes;
 }
@@ -268,17 +166,21 @@ size_t mst__recvq_read(struct mst__recvq *queue, mst_stack *stack, void *buffer,
   return copied;
 }
 
+static void chunks_free(mst_stack *stack, struct mst__recv_chunk *chunk) {
+  while (chunk) {
+    struct mst__recv_chunk *next = chunk->next;
+    mst__recv_chunk_free(stack, chunk);
+    chunk = next;
+  }
+}
+
 void mst__recvq_free(struct mst__recvq *queue, mst_stack *stack) {
   if (queue->borrowed) borrowed_free(queue, stack);
-  while (queue->first) {
-    struct mst__recv_chunk *chunk = queue->first;
-    queue->first = chunk->next;
-    chunk_free(stack, chunk);
-  }
-  while (queue->ofo_first) {
-    struct mst__recv_chunk *chunk = queue->ofo_first;
-    queue->ofo_first = chunk->next;
-    chunk_free(stack, chunk);
+  chunks_free(stack, queue->first);
+  while (queue->runs.first) {
+    struct mst__recv_chunk *run = MST__CONTAINER(queue->runs.first, struct mst__recv_chunk, node);
+    mst__seq_tree_remove(&queue->runs, &run->node);
+    chunks_free(stack, run);
   }
   *queue = (struct mst__recvq){0};
 }

@@ -46,6 +46,16 @@ static void fill_options(const struct mst_conn *conn, uint8_t flags, struct mst_
   o->tsecr = flags & MST__ACK ? conn->ts_recent : 0;
 }
 
+/* RFC 2018 3: as many blocks as fit. Data is not made smaller for them: what it does not tell, a segment of its own
+ * does. */
+static void fill_sack(const struct mst_conn *conn, uint8_t flags, uint32_t payload, struct mst__tcp_options *o) {
+  if (flags & MST__SYN || !(conn->recvq.runs.first || conn->sack.duplicate_count)) return;
+  uint32_t used = mst__option_bytes(conn), segment = conn->snd_mss - used;
+  uint32_t room = MST__TCP_OPTIONS_MAX - used;
+  if (payload && (payload > segment || segment - payload < room)) room = payload > segment ? 0 : segment - payload;
+  if (conn->sack_ok) mst__sack_fill(conn, room, o);
+}
+
 /* The window field; moves the promised right edge. RFC 7323 2.2: the window of a SYN is never scaled. */
 static uint16_t offer_window(struct mst_conn *conn, uint8_t flags) {
   uint8_t scale = flags & MST__SYN ? 0 : conn->rcv_wscale;
@@ -59,13 +69,16 @@ static uint16_t offer_window(struct mst_conn *conn, uint8_t flags) {
   return (uint16_t)field;
 }
 
-static void ack_sent(struct mst_conn *conn) {
+/* `told`: with all the blocks that were wanted. */
+static void ack_sent(struct mst_conn *conn, bool told) {
   conn->last_ack_sent = conn->rcv_nxt;
-  conn->ack_now = false;
   conn->unacked_segment_bytes = 0;
-  if (conn->acks_owed) conn->acks_owed--;
   if (conn->quickacks) conn->quickacks--;
   mst__timer_clear(conn, MST__TIMER_DELACK);
+  if (!told && mst__sack_wanted(conn)) return; /* that ACK is still to be sent */
+  mst__sack_sent(conn);
+  if (conn->acks_owed) conn->acks_owed--;
+  conn->ack_now = conn->sack.duplicate_count > 0;
 }
 
 static uint32_t gather(struct mst_conn *conn, uint32_t seq, uint32_t bytes, struct mst_packet *packet) {
@@ -101,6 +114,7 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   struct mst_packet packet = {.flags = MST_CSUM_PARTIAL, .iov_count = 1};
   uint32_t segment_max = mst__segment_bytes(conn);
   uint32_t payload = attach_payload(conn, segment, segment_max, &packet);
+  fill_sack(conn, segment->flags, payload, &tcp.options);
   if (payload < segment->payload_bytes) tcp.flags &= (uint8_t) ~(MST__FIN | MST__PSH);
   if (payload > segment_max) packet.gso_size = (uint16_t)segment_max;
 
@@ -121,7 +135,7 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   conn->segs_out += segments;
   mst__trace_sent(conn, &tcp, payload, ip.tos, segments);
   if (payload) conn->last_data_ns = stack->now_ns;
-  if (tcp.flags & MST__ACK) ack_sent(conn);
+  if (tcp.flags & MST__ACK) ack_sent(conn, !payload || tcp.options.sack_count);
   *sent_bytes = payload;
   return 0;
 }

@@ -7,7 +7,7 @@ static void take_syn(struct mst_conn *conn, const struct mst__tcp *tcp) {
   conn->rcv_nxt = conn->last_ack_sent = tcp->seq + 1;
   conn->rcv_adv = conn->rcv_nxt + promised;
   struct mst__terms terms;
-  mst__terms_of_syn(&terms, tcp, conn->rcv_wscale);
+  mst__terms_of_syn(&terms, tcp, conn->rcv_wscale, !conn->stack->tcp.no_sack);
   mst__conn_set_terms(conn, &terms);
   conn->snd_wnd = conn->snd_wnd_max = tcp->window; /* not scaled: RFC 7323 2.2 */
   conn->snd_wl1 = tcp->seq;

@@ -34,8 +34,8 @@ static void answer_probe(struct mst_conn *conn) {
 static void acknowledge_unacceptable(struct mst_conn *conn, const struct mst__tcp *tcp) {
   if (tcp->flags & MST__RST) return;
   if (!segment_length(tcp)) return answer_probe(conn);
-  if (conn->acks_owed < UINT16_MAX) conn->acks_owed++;
-  mst__output_wanted(conn);
+  if (!(tcp->flags & MST__SYN)) mst__sack_old(conn, tcp->seq, tcp->seq + segment_length(tcp));
+  mst__owe_ack(conn);
 }
 
 /* RFC 7323 5.3, R1, and 3.2. True: drop. */
@@ -72,6 +72,7 @@ static void trim(struct mst_conn *conn, struct mst__tcp *tcp) {
       cut--;
     }
     if (cut > tcp->payload_bytes) cut = tcp->payload_bytes;
+    mst__sack_old(conn, tcp->seq, tcp->seq + cut);
     tcp->seq += cut;
     tcp->urgent = tcp->urgent > cut ? (uint16_t)(tcp->urgent - cut) : 0;
     tcp->payload += cut;

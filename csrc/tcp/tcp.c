@@ -19,6 +19,7 @@ int mst__tcp_stack_init(mst_stack *stack, const struct mst_stack_options *option
   mst__list_init(&tcp->ephemeral[1]);
   tcp->send_buffer_bytes = buffer_bytes(options->send_buffer_bytes);
   tcp->receive_buffer_bytes = buffer_bytes(options->receive_buffer_bytes);
+  tcp->no_sack = options->no_sack;
   tcp->conns_max = options->conns_max ? options->conns_max : CONNS_MAX_DEFAULT;
   tcp->congestion_control = mst__cc_find(options->congestion_control ? options->congestion_control : "cubic");
   if (!tcp->congestion_control) return -MST_EINVAL;

@@ -1,5 +1,5 @@
-/* What the two SYNs settle (RFC 9293 3.7.1, RFC 7323 2.2 and 3.2). One place reads it and one writes it, whether a
- * connection keeps it or something smaller does. */
+/* What the two SYNs settle (RFC 9293 3.7.1, RFC 7323 2.2 and 3.2, RFC 2018 2). One place reads it and one writes it,
+ * whether a connection keeps it or something smaller does. */
 #include "tcp/conn.h"
 
 uint8_t mst__window_scale(uint32_t receive_buffer_bytes) {
@@ -8,11 +8,12 @@ uint8_t mst__window_scale(uint32_t receive_buffer_bytes) {
   return scale;
 }
 
-void mst__terms_of_syn(struct mst__terms *terms, const struct mst__tcp *tcp, uint8_t rcv_wscale) {
+void mst__terms_of_syn(struct mst__terms *terms, const struct mst__tcp *tcp, uint8_t rcv_wscale, bool sack) {
   const struct mst__tcp_options *o = &tcp->options;
   *terms = (struct mst__terms){
       .wscale_ok = o->has & MST__HAS_WSCALE,
       .ts_ok = o->has & MST__HAS_TIMESTAMPS,
+      .sack_ok = sack && o->has & MST__HAS_SACK_PERMITTED,
   };
   if (o->has & MST__HAS_MSS) terms->peer_mss = o->mss < MST__MSS_MIN ? MST__MSS_MIN : o->mss;
   if (terms->wscale_ok) {
@@ -28,6 +29,7 @@ void mst__terms_to_options(const struct mst__terms *terms, uint16_t mss, bool an
   if (!answer || terms->wscale_ok) o->has |= MST__HAS_WSCALE;
   o->wscale = terms->rcv_wscale;
   if (!answer || terms->ts_ok) o->has |= MST__HAS_TIMESTAMPS;
+  if (terms->sack_ok) o->has |= MST__HAS_SACK_PERMITTED; /* RFC 2018 2 */
 }
 
 void mst__conn_terms(const struct mst_conn *conn, struct mst__terms *terms) {
@@ -38,6 +40,7 @@ void mst__conn_terms(const struct mst_conn *conn, struct mst__terms *terms) {
       .rcv_wscale = conn->rcv_wscale,
       .wscale_ok = conn->wscale_ok,
       .ts_ok = conn->ts_ok,
+      .sack_ok = conn->sack_ok,
   };
 }
 
@@ -47,6 +50,7 @@ void mst__conn_set_terms(struct mst_conn *conn, const struct mst__terms *terms) 
   conn->rcv_wscale = terms->rcv_wscale;
   conn->wscale_ok = terms->wscale_ok;
   conn->ts_ok = terms->ts_ok;
+  conn->sack_ok = terms->sack_ok;
   conn->ts_recent = terms->ts_recent;
   conn->ts_recent_at_ns = conn->stack->now_ns;
   mst__conn_set_path_mtu(conn, conn->path_mtu);

@@ -29,31 +29,67 @@ static void borrow_noted(struct mst_conn *conn) {
   if (!mst__list_linked(&conn->borrowed_node)) mst__list_push_back(&conn->stack->borrowed, &conn->borrowed_node);
 }
 
+/* Append what is in order, up to the first run that came before it. False: out of memory. */
+static bool append(struct mst_conn *conn, struct mst__text *text) {
+  uint32_t gap = mst__recvq_gap(&conn->recvq, conn->rcv_nxt), bytes = text->bytes < gap ? text->bytes : gap;
+  if (bytes && !mst__recvq_append(&conn->recvq, conn->stack, text->data, bytes)) return false;
+  conn->rcv_nxt += bytes;
+  *text = (struct mst__text){.seq = text->seq + bytes, .bytes = text->bytes - bytes, .data = text->data + bytes};
+  return true;
+}
+
+/* Step over what is held already: the copy that came first stays. */
+static void skip_held(struct mst_conn *conn, struct mst__text *text, struct mst__sack_block *duplicate) {
+  uint32_t held = conn->rcv_nxt - text->seq;
+  if (held > text->bytes) held = text->bytes;
+  if (duplicate->left == duplicate->right)
+    *duplicate = (struct mst__sack_block){.left = text->seq, .right = text->seq + held};
+  *text = (struct mst__text){.seq = text->seq + held, .bytes = text->bytes - held, .data = text->data + held};
+}
+
+/* Runs that the bytes reach come in between. */
+static void append_and_join(struct mst_conn *conn, struct mst__text text) {
+  struct mst__sack_block duplicate = {0};
+  conn->ack_now = true; /* RFC 5681 4.2: a gap is filled, or a part of it */
+  do {
+    uint32_t before;
+    if (!append(conn, &text)) return mst__drop(conn->stack, MST_DROP_NO_MEMORY);
+    before = conn->rcv_nxt;
+    conn->rcv_nxt = mst__recvq_join(&conn->recvq, conn->stack, before);
+    if (mst__seq_lt(conn->rcv_nxt, before)) return mst__drop(conn->stack, MST_DROP_NO_MEMORY);
+    skip_held(conn, &text, &duplicate);
+  } while (text.bytes);
+  mst__sack_duplicate(conn, duplicate);
+}
+
 static void in_order(struct mst_conn *conn, const struct mst__tcp *tcp) {
-  mst_stack *stack = conn->stack;
-  if (!mst__recvq_append(&conn->recvq, stack, tcp->payload, tcp->payload_bytes))
-    return mst__drop(stack, MST_DROP_NO_MEMORY);
-  borrow_noted(conn);
-  conn->rcv_nxt += tcp->payload_bytes;
+  uint32_t before = conn->rcv_nxt;
+  struct mst__text text = {.seq = tcp->seq, .bytes = tcp->payload_bytes, .data = tcp->payload};
+  if (conn->recvq.runs.first)
+    append_and_join(conn, text);
+  else if (!append(conn, &text))
+    return mst__drop(conn->stack, MST_DROP_NO_MEMORY);
+  if (conn->recvq.borrowed) borrow_noted(conn);
+  if (conn->rcv_nxt == before) return;
+  conn->bytes_received += conn->rcv_nxt - before;
   schedule_ack(conn, tcp->payload_bytes);
-  if (conn->recvq.ofo_first) {
-    conn->rcv_nxt = mst__recvq_join(&conn->recvq, stack, conn->rcv_nxt);
-    conn->ack_now = true; /* RFC 5681 4.2: a gap was filled */
-  }
   mst__conn_notify(conn, MST_EV_READABLE);
 }
 
-static void out_of_order(struct mst_conn *conn, const struct mst__tcp *tcp) {
-  mst_stack *stack = conn->stack;
-  if (!mst__recvq_insert(&conn->recvq, stack, tcp->seq, tcp->payload, tcp->payload_bytes,
-                         2 * conn->receive_buffer_bytes))
-    mst__drop(stack, MST_DROP_TCP_OFO_FULL);
-}
-
-/* RFC 5681 4.2: a duplicate at once, so that the sender can count them. */
-static void owe_duplicate(struct mst_conn *conn) {
+void mst__owe_ack(struct mst_conn *conn) {
   if (conn->acks_owed < UINT16_MAX) conn->acks_owed++;
   mst__output_wanted(conn);
+}
+
+static void out_of_order(struct mst_conn *conn, const struct mst__tcp *tcp) {
+  struct mst__recvq *queue = &conn->recvq;
+  struct mst__text text = {.seq = tcp->seq, .bytes = tcp->payload_bytes, .data = tcp->payload};
+  struct mst__sack_block duplicate;
+  uint32_t room = 2 * conn->receive_buffer_bytes;
+  room = queue->memory_bytes < room ? room - queue->memory_bytes : 0;
+  if (!mst__recvq_insert(queue, conn->stack, text, room, &duplicate)) mst__drop(conn->stack, MST_DROP_TCP_OFO_FULL);
+  mst__sack_duplicate(conn, duplicate);
+  mst__sack_arrived(conn, tcp->seq);
 }
 
 static bool takes_text(const struct mst_conn *conn) {
@@ -90,10 +126,10 @@ void mst__text_input(struct mst_conn *conn, struct mst__tcp *tcp) {
     conn->fin_seq = tcp->seq + tcp->payload_bytes;
   }
   if (tcp->seq != conn->rcv_nxt) {
-    if (tcp->payload_bytes) out_of_order(conn, tcp);
-    return owe_duplicate(conn);
+    if (tcp->payload_bytes) return out_of_order(conn, tcp);
+    if (tcp->flags & MST__FIN) mst__owe_ack(conn);
+    return;
   }
-  conn->bytes_received += tcp->payload_bytes;
   if (tcp->payload_bytes) in_order(conn, tcp);
   if (conn->fin_pending && conn->fin_seq == conn->rcv_nxt) fin_reached(conn);
 }
@@ -107,6 +143,7 @@ void mst__tcp_end_of_input(mst_stack *stack) {
     if (mst__recvq_detach(&conn->recvq, stack, &lost)) continue;
     mst__drop(stack, MST_DROP_NO_MEMORY);
     if (!conn->fin_received && mst__seq_le(conn->last_ack_sent, conn->rcv_nxt - lost)) {
+      conn->bytes_received -= lost;
       conn->rcv_nxt -= lost; /* not yet acknowledged: the peer sends it again */
       continue;
     }

@@ -55,6 +55,7 @@ struct mst_stack_options {
   uint32_t send_buffer_bytes;     /* per connection, 0: 4 MiB */
   uint32_t receive_buffer_bytes;  /* per connection, 0: 4 MiB; also the largest window offered */
   uint32_t conns_max;             /* 0: 1,048,576 */
+  bool no_sack;                   /* neither offer nor accept SACK (RFC 2018); Linux's net.ipv4.tcp_sack=0 */
   void (*trace)(void *ctx, const struct mst_trace_event *event); /* trace.h; NULL: nobody listens */
   void *trace_ctx;
 };
