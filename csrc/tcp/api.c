@@ -184,7 +184,11 @@ void mst_close(mst_conn *conn) {
     if (conn->state == MST_SYN_SENT) mst__set_state(conn, MST_CLOSED);
     return mst__conn_free(conn);
   }
-  if (conn->recvq.bytes || conn->linger_ms == 0) return mst_abort(conn);
+  if (conn->recvq.bytes) {
+    conn->stack->stats.tcp_abort_on_close++;
+    return mst_abort(conn);
+  }
+  if (conn->linger_ms == 0) return mst_abort(conn);
   mst_shutdown(conn);
   mst__list_remove(&conn->notice.node);
   conn->event = NULL;

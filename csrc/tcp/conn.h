@@ -7,6 +7,7 @@
 #include "multistack/tcp.h"
 #include "stack/stack.h"
 #include "tcp/cc/cc.h"
+#include "tcp/chrono.h"
 #include "tcp/loss/loss.h"
 #include "tcp/recvq.h"
 #include "tcp/sack.h"
@@ -143,6 +144,8 @@ struct mst_conn {
   uint64_t last_heard_ns;
   uint64_t last_data_ns; /* when data was last sent */
   uint64_t probe_answered_ns;
+  uint64_t last_data_received_ns; /* 0: never */
+  struct mst__chrono chrono;
 
   struct mst__cc cc;
   struct mst__window_use window_use;
@@ -163,7 +166,8 @@ struct mst_conn {
   int32_t linger_ms;
   uint8_t keepalive_count;
 
-  uint64_t bytes_sent, bytes_acked, bytes_received, segs_out, segs_in;
+  uint64_t bytes_sent, bytes_retrans, bytes_acked, bytes_received;
+  uint64_t segs_out, segs_in, data_segs_out, data_segs_in;
   uint32_t total_retrans;
 };
 

@@ -1,5 +1,6 @@
 /* What a connection tells about itself. */
 #include "tcp/conn.h"
+#include <string.h>
 
 const char *mst_tcp_state_name(enum mst_tcp_state state) {
   static const char *const names[] = {
@@ -13,41 +14,112 @@ const char *mst_tcp_state_name(enum mst_tcp_state state) {
   return (unsigned)state < sizeof names / sizeof *names ? names[state] : "UNKNOWN";
 }
 
-void mst_conn_get_info(const mst_conn *conn, struct mst_tcp_info *out) {
-  uint32_t sent = conn->snd_nxt - conn->snd_una;
-  *out = (struct mst_tcp_info){
-      .state = conn->state,
-      .congestion_control = conn->cc.ops->name,
-      .rto_us = (uint32_t)(conn->rto_ns / 1000),
-      .rtt_us = (uint32_t)(conn->srtt_ns / 1000),
-      .rttvar_us = (uint32_t)(conn->rttvar_ns / 1000),
-      .min_rtt_us = (uint32_t)(conn->min_rtt_ns / 1000),
-      .snd_mss = conn->cc.mss,
-      .rcv_mss = conn->rcv_mss,
-      .pmtu = conn->path_mtu,
-      .snd_cwnd_bytes = conn->cc.cwnd,
-      .snd_ssthresh_bytes = conn->cc.ssthresh,
-      .snd_wnd = conn->snd_wnd,
-      .rcv_wnd = conn->rcv_adv - conn->rcv_nxt,
-      .unacked_bytes = sent,
-      .unsent_bytes = conn->sendq.bytes > sent ? conn->sendq.bytes - sent : 0,
-      .unread_bytes = conn->recvq.bytes,
-      .retransmits = conn->retries,
-      .total_retrans = conn->total_retrans,
-      .bytes_sent = conn->bytes_sent,
-      .bytes_acked = conn->bytes_acked,
-      .bytes_received = conn->bytes_received,
-      .segs_out = conn->segs_out,
-      .segs_in = conn->segs_in,
+const char *mst_tcp_ca_state_name(enum mst_tcp_ca_state state) {
+  static const char *const names[] = {
+      [MST_CA_OPEN] = "Open",         [MST_CA_DISORDER] = "Disorder", [MST_CA_CWR] = "CWR",
+      [MST_CA_RECOVERY] = "Recovery", [MST_CA_LOSS] = "Loss",
   };
+  return (unsigned)state < sizeof names / sizeof *names ? names[state] : "Unknown";
+}
+
+static uint32_t us(uint64_t ns) {
+  return ns / 1000 < UINT32_MAX ? (uint32_t)(ns / 1000) : UINT32_MAX;
+}
+
+/* How long ago, in milliseconds; 0: never. */
+static uint32_t ago_ms(const mst_conn *conn, uint64_t at_ns) {
+  uint64_t ms = (conn->stack->now_ns - at_ns) / MST__MS;
+  return at_ns && ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+static enum mst_tcp_ca_state ca_state(const mst_conn *conn) {
+  switch (conn->recovery.reno.phase) {
+  case MST__RENO_RECOVERY: return MST_CA_RECOVERY;
+  case MST__RENO_LOSS: return MST_CA_LOSS;
+  default: return conn->recovery.reno.duplicate_acks ? MST_CA_DISORDER : MST_CA_OPEN;
+  }
+}
+
+/* Who and how: identity, and what the handshake settled. */
+static void tell_terms(const mst_conn *conn, struct mst_tcp_info *out) {
+  out->state = (enum mst_tcp_state)conn->state;
   mst_conn_local(conn, &out->local);
   mst_conn_remote(conn, &out->remote);
+  out->congestion_control = conn->cc.ops->name;
+  out->options = (uint8_t)((conn->ts_ok ? MST_TCPI_OPT_TIMESTAMPS : 0) | (conn->sack_ok ? MST_TCPI_OPT_SACK : 0) |
+                           (conn->wscale_ok ? MST_TCPI_OPT_WSCALE : 0));
+  out->snd_wscale = conn->snd_wscale;
+  out->rcv_wscale = conn->rcv_wscale;
+  out->snd_mss = conn->cc.mss;
+  out->rcv_mss = conn->rcv_mss;
+  out->advmss = mst__conn_announced_mss(conn);
+  out->pmtu = conn->path_mtu;
+}
+
+static void tell_windows(const mst_conn *conn, struct mst_tcp_info *out) {
+  uint32_t sent = conn->snd_nxt - conn->snd_una;
+  bool established = conn->state >= MST_ESTABLISHED;
+  out->ca_state = established ? ca_state(conn) : MST_CA_OPEN;
+  out->snd_cwnd_bytes = conn->cc.cwnd;
+  out->snd_ssthresh_bytes = conn->cc.ssthresh;
+  out->snd_wnd = conn->snd_wnd;
+  out->rcv_wnd = conn->rcv_adv - conn->rcv_nxt;
+  out->unacked_bytes = sent;
+  out->notsent_bytes = conn->sendq.bytes > sent ? conn->sendq.bytes - sent : 0;
+  out->unread_bytes = conn->recvq.bytes;
+  out->flight_bytes = established ? conn->loss->flight(conn) : sent;
+  out->pacing_rate = conn->cc.pacing_rate ? conn->cc.pacing_rate : UINT64_MAX;
+  out->max_pacing_rate = conn->pacing_max ? conn->pacing_max : UINT64_MAX;
+}
+
+static void tell_times(const mst_conn *conn, struct mst_tcp_info *out) {
+  const struct mst__chrono *chrono = &conn->chrono;
+  uint64_t rwnd_ns = mst__chrono_spent(conn, MST__CHRONO_RWND_LIMITED);
+  uint64_t sndbuf_ns = mst__chrono_spent(conn, MST__CHRONO_SNDBUF_LIMITED);
+  out->retransmits = conn->retries;
+  out->probes = conn->probes;
+  out->backoff = conn->probes ? conn->probes : conn->retries;
+  out->rto_us = us(conn->rto_ns);
+  out->ato_us = conn->quickacks ? 0 : us(MST__DELACK_NS);
+  out->rtt_us = us(conn->srtt_ns);
+  out->rttvar_us = us(conn->rttvar_ns);
+  out->min_rtt_us = us(conn->min_rtt_ns);
+  out->last_data_sent_ms = ago_ms(conn, conn->last_data_ns);
+  out->last_data_recv_ms = ago_ms(conn, conn->last_data_received_ns);
+  out->last_ack_recv_ms = ago_ms(conn, conn->state >= MST_ESTABLISHED ? conn->last_heard_ns : 0);
+  out->busy_time_us = (mst__chrono_spent(conn, MST__CHRONO_BUSY) + rwnd_ns + sndbuf_ns) / 1000;
+  out->rwnd_limited_us = rwnd_ns / 1000;
+  out->sndbuf_limited_us = sndbuf_ns / 1000;
+  out->total_rto = chrono->total_rto;
+  out->total_rto_recoveries = chrono->total_rto_recoveries;
+  out->total_rto_time_ms = (uint32_t)(chrono->total_rto_time_ns / MST__MS);
+}
+
+static void tell_counts(const mst_conn *conn, struct mst_tcp_info *out) {
+  out->bytes_sent = conn->bytes_sent;
+  out->bytes_retrans = conn->bytes_retrans;
+  out->bytes_acked = conn->bytes_acked;
+  out->bytes_received = conn->bytes_received;
+  out->segs_out = conn->segs_out;
+  out->segs_in = conn->segs_in;
+  out->data_segs_out = conn->data_segs_out;
+  out->data_segs_in = conn->data_segs_in;
+  out->total_retrans = conn->total_retrans;
+}
+
+void mst_conn_get_info_sized(const mst_conn *conn, struct mst_tcp_info *out, size_t size) {
+  struct mst_tcp_info info = {.size = size < sizeof info ? size : sizeof info};
+  tell_terms(conn, &info);
+  tell_windows(conn, &info);
+  tell_times(conn, &info);
+  tell_counts(conn, &info);
+  memcpy(out, &info, info.size);
 }
 
 void mst_stack_each_conn(const mst_stack *stack, void (*each)(const struct mst_tcp_info *info, void *user),
                          void *user) {
   MST__LIST_EACH(node, &stack->tcp.listeners) {
-    struct mst_tcp_info info = {.state = MST_LISTEN};
+    struct mst_tcp_info info = {.size = sizeof info, .state = MST_LISTEN};
     mst_listener_local(MST__CONTAINER(node, struct mst_listener, node), &info.local);
     each(&info, user);
   }

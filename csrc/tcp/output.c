@@ -66,6 +66,7 @@ static int send_syn(struct mst_conn *conn) {
     conn->rtt_running = false;
     conn->total_retrans++;
     conn->stack->stats.tcp_retrans_segs++;
+    conn->stack->stats.tcp_syn_retrans++;
   }
   retransmit_timer_start(conn);
   return 0;
@@ -118,7 +119,6 @@ static void sent_new(struct mst_conn *conn, uint32_t bytes, bool fin) {
   if (bytes) rtt_start(conn);
   if (bytes % mst__segment_bytes(conn)) conn->snd_sml = conn->snd_nxt + bytes;
   conn->snd_nxt += bytes + fin;
-  conn->bytes_sent += bytes;
   conn->probe_window = false;
   mst__pacing_sent(conn, bytes);
   retransmit_timer_start(conn);
@@ -197,7 +197,9 @@ void mst__tcp_flush(mst_stack *stack) {
   struct mst__list *node;
   while ((node = mst__list_pop_front(&stack->output))) {
     struct mst_conn *conn = MST__CONTAINER(node, struct mst_conn, output_node);
-    if (!mst__output(conn)) continue;
+    int rc = mst__output(conn);
+    mst__chrono_update(conn);
+    if (!rc) continue;
     mst__output_wanted(conn); /* behind the others: one that fills the ring each time may not starve them */
     return;
   }

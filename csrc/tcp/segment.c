@@ -98,6 +98,16 @@ static uint32_t attach_payload(struct mst_conn *conn, const struct mst__segment 
   return gather(conn, segment->seq, got - got % segment_max, packet);
 }
 
+static void data_sent(struct mst_conn *conn, uint32_t seq, uint32_t bytes, uint32_t segments) {
+  conn->last_data_ns = conn->stack->now_ns;
+  conn->bytes_sent += bytes;
+  conn->data_segs_out += segments;
+  if (mst__seq_lt(seq, conn->snd_nxt))
+    conn->bytes_retrans += bytes;
+  else
+    conn->stack->stats.tcp_orig_data_sent += segments;
+}
+
 int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment, uint32_t *sent_bytes) {
   mst_stack *stack = conn->stack;
   struct mst__tcp tcp = {
@@ -134,7 +144,7 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   stack->stats.tcp_out_segs += segments;
   conn->segs_out += segments;
   mst__trace_sent(conn, &tcp, payload, ip.tos, segments);
-  if (payload) conn->last_data_ns = stack->now_ns;
+  if (payload) data_sent(conn, segment->seq, payload, segments);
   if (tcp.flags & MST__ACK) ack_sent(conn, !payload || tcp.options.sack_count);
   *sent_bytes = payload;
   return 0;

@@ -95,6 +95,7 @@ static void reset_input(struct mst_conn *conn, const struct mst__tcp *tcp) {
     return mst__challenge_ack(conn);
   }
   int error = -MST_ECONNRESET;
+  if (conn->state == MST_SYN_RECEIVED) conn->stack->stats.tcp_embryonic_rsts++;
   if (conn->state == MST_SYN_RECEIVED && !conn->passive) error = -MST_ECONNREFUSED;
   if (conn->state == MST_CLOSE_WAIT) error = -MST_EPIPE;
   mst__conn_die(conn, error);

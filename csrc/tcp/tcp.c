@@ -90,6 +90,7 @@ void mst__tcp_input(mst_stack *stack, const struct mst__ip *ip, uint8_t packet_f
   if (flow) {
     struct mst_conn *conn = mst__flow_conn(flow);
     conn->segs_in++;
+    conn->data_segs_in += tcp.payload_bytes != 0;
     return mst__traced(stack) ? traced_input(conn, ip, &tcp) : conn_input(conn, ip, &tcp);
   }
   if (!may_be_answered(ip, &tcp)) return mst__drop(stack, MST_DROP_SOURCE_ADDRESS);

@@ -117,6 +117,7 @@ void mst__text_input(struct mst_conn *conn, struct mst__tcp *tcp) {
   if (!takes_text(conn)) return;
   if (conn->orphan && tcp->payload_bytes) { /* RFC 1122 4.2.2.13 */
     mst__drop(conn->stack, MST_DROP_TCP_AFTER_CLOSE);
+    conn->stack->stats.tcp_abort_on_data++;
     mst__reset_send(conn);
     return mst__conn_die(conn, -MST_ECONNRESET);
   }
@@ -125,6 +126,7 @@ void mst__text_input(struct mst_conn *conn, struct mst__tcp *tcp) {
     conn->fin_pending = true;
     conn->fin_seq = tcp->seq + tcp->payload_bytes;
   }
+  if (tcp->payload_bytes) conn->last_data_received_ns = conn->stack->now_ns;
   if (tcp->seq != conn->rcv_nxt) {
     if (tcp->payload_bytes) return out_of_order(conn, tcp);
     if (tcp->flags & MST__FIN) mst__owe_ack(conn);

@@ -144,6 +144,7 @@ void mst__time_wait_each(const mst_stack *stack, void (*each)(const struct mst_t
   MST__LIST_EACH(node, &stack->tcp.time_wait) {
     const struct mst__time_wait *tw = MST__CONTAINER(node, struct mst__time_wait, age);
     struct mst_tcp_info info = {
+        .size = sizeof info,
         .state = MST_TIME_WAIT,
         .local = {.addr = tw->flow.local_addr, .port = tw->flow.local_port},
         .remote = {.addr = tw->flow.remote_addr, .port = tw->flow.remote_port},

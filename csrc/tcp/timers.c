@@ -40,6 +40,7 @@ static unsigned retries_allowed(const struct mst_conn *conn) {
 }
 
 static void timed_out(struct mst_conn *conn) {
+  conn->stack->stats.tcp_abort_on_timeout++;
   if (conn->state >= MST_ESTABLISHED) mst__reset_send(conn);
   mst__conn_die(conn, conn->soft_error ? conn->soft_error : -MST_ETIMEDOUT);
 }
@@ -80,6 +81,7 @@ static void retransmit_timeout(struct mst_conn *conn) {
   if (window_closed(conn)) return persist(conn);
   if (conn->retries++ >= retries_allowed(conn)) return timed_out(conn);
   stack->stats.tcp_timeouts++;
+  mst__chrono_timeout(conn);
   conn->rtt_running = false; /* Karn: RFC 6298 3 */
   if (conn->state == MST_SYN_SENT || conn->state == MST_SYN_RECEIVED) {
     conn->syn_wanted = true;

@@ -391,7 +391,7 @@ static void describe(const struct world *w) {
       struct mst_tcp_info info;
       mst_conn_get_info(e->conn, &info);
       printf("     %s cwnd %u, window %u, unacked %u, unsent %u, unread %u, rto %u ms, retries %u\n",
-             mst_tcp_state_name(info.state), info.snd_cwnd_bytes, info.snd_wnd, info.unacked_bytes, info.unsent_bytes,
+             mst_tcp_state_name(info.state), info.snd_cwnd_bytes, info.snd_wnd, info.unacked_bytes, info.notsent_bytes,
              info.unread_bytes, info.rto_us / 1000, info.retransmits);
     }
 }

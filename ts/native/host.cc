@@ -114,7 +114,7 @@ void Host::Drain() {
         [](const mst_tcp_info *info, void *user) {
           const bool fin_unacked =
               info->state == MST_FIN_WAIT_1 || info->state == MST_CLOSING || info->state == MST_LAST_ACK;
-          if (info->unacked_bytes + info->unsent_bytes > 0 || fin_unacked) *static_cast<bool *>(user) = true;
+          if (info->unacked_bytes + info->notsent_bytes > 0 || fin_unacked) *static_cast<bool *>(user) = true;
         },
         &undelivered);
     if (!undelivered) return;

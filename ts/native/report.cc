@@ -45,7 +45,7 @@ Napi::Object Describe(Napi::Env env, const mst_tcp_info &info) {
       {"rttUs", static_cast<double>(info.rtt_us)},
       {"congestionWindowBytes", static_cast<double>(info.snd_cwnd_bytes)},
       {"unackedBytes", static_cast<double>(info.unacked_bytes)},
-      {"unsentBytes", static_cast<double>(info.unsent_bytes)},
+      {"unsentBytes", static_cast<double>(info.notsent_bytes)},
       {"unreadBytes", static_cast<double>(info.unread_bytes)},
       {"retransmits", static_cast<double>(info.total_retrans)},
       {"bytesSent", static_cast<double>(info.bytes_sent)},

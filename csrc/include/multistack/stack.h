@@ -95,6 +95,12 @@ uint64_t mst_stack_next_deadline(const mst_stack *stack);
   X(tcp_retrans_segs, "TcpRetransSegs", "segments retransmitted")                                                      \
   X(tcp_out_rsts, "TcpOutRsts", "resets sent")                                                                         \
   X(tcp_timeouts, "TcpExtTCPTimeouts", "retransmission timeouts")                                                      \
+  X(tcp_syn_retrans, "TcpExtTCPSynRetrans", "SYNs and SYN,ACKs retransmitted")                                         \
+  X(tcp_orig_data_sent, "TcpExtTCPOrigDataSent", "segments with data, retransmissions not counted")                    \
+  X(tcp_abort_on_data, "TcpExtTCPAbortOnData", "resets since data came after the close")                               \
+  X(tcp_abort_on_close, "TcpExtTCPAbortOnClose", "resets since a close left data unread")                              \
+  X(tcp_abort_on_timeout, "TcpExtTCPAbortOnTimeout", "connections given up since the peer was silent for too long")    \
+  X(tcp_embryonic_rsts, "TcpExtEmbryonicRsts", "resets taken in in SYN-RECEIVED")                                      \
   X(tcp_challenge_acks, "TcpExtTCPChallengeACK", "challenge ACKs sent (RFC 5961)")                                     \
   X(tcp_delayed_acks, "TcpExtDelayedACKs", "delayed ACKs sent by timer")                                               \
   X(tcp_zero_window_probes, "TcpExtTCPWinProbe", "zero-window probes sent")                                            \
@@ -126,8 +132,8 @@ struct mst_stack_counter {
   size_t offset;     /* of the uint64_t in struct mst_stack_stats */
 };
 
-/* The counters in the order of MST_STACK_COUNTER_MAP, for those who list them. Static. NULL: no counter has this index,
- * nor any higher one. */
+/* The counters in the order of MST_STACK_COUNTER_MAP, then drops that Linux counts too ("drops.TCP_PAWS"), for those
+ * who list them. Static. NULL: no counter has this index, nor any higher one. */
 const struct mst_stack_counter *mst_stack_counter(size_t index);
 
 /* Hold a local tuple before its use. Port 0 takes any free port. A tuple that is bound already in this stack is shared

@@ -132,19 +132,77 @@ enum mst_tcp_state {
 };
 const char *mst_tcp_state_name(enum mst_tcp_state state);
 
-/* Field names are Linux's tcp_info's where the meaning is the same; units in names otherwise. */
+/* What congestion control reacts to now (Linux's tcp_ca_state). */
+enum mst_tcp_ca_state {
+  MST_CA_OPEN,     /* nothing suspicious */
+  MST_CA_DISORDER, /* duplicate ACKs or SACKs, nothing is lost for certain */
+  MST_CA_CWR,      /* the network has marked: the window was reduced and nothing is lost (RFC 3168) */
+  MST_CA_RECOVERY, /* what is lost is sent again, found without a timeout */
+  MST_CA_LOSS      /* the same after a retransmission timeout */
+};
+const char *mst_tcp_ca_state_name(enum mst_tcp_ca_state state);
+
+enum mst_tcp_info_options {
+  MST_TCPI_OPT_TIMESTAMPS = 1, /* RFC 7323 */
+  MST_TCPI_OPT_SACK = 2,       /* RFC 2018 */
+  MST_TCPI_OPT_WSCALE = 4,     /* RFC 7323 */
+};
+
+/* A connection's state, under the names of Linux's struct tcp_info where the meaning is the same; where Linux counts
+ * segments and this counts bytes the name ends with _bytes, and times carry their unit. Linux's fields that are not
+ * here are not known. Fields are only added at the end: mst_conn_get_info fills what the caller's header knows, and
+ * `size` says how much that is. Of a listener `state` and `local` are set alone, in TIME-WAIT `remote` too. */
 struct mst_tcp_info {
+  size_t size;
   enum mst_tcp_state state;
+  enum mst_tcp_ca_state ca_state;
   struct mst_endpoint local, remote;
   const char *congestion_control;
-  uint32_t rto_us, rtt_us, rttvar_us, min_rtt_us;
-  uint32_t snd_mss, rcv_mss, pmtu;
-  uint32_t snd_cwnd_bytes, snd_ssthresh_bytes, snd_wnd, rcv_wnd;
-  uint32_t unacked_bytes, unsent_bytes, unread_bytes;
-  uint32_t retransmits, total_retrans;
-  uint64_t bytes_sent, bytes_acked, bytes_received, segs_out, segs_in;
+
+  uint8_t retransmits; /* retransmission timeouts in a row */
+  uint8_t probes;      /* zero-window or keepalive probes in a row without an answer */
+  uint8_t backoff;     /* doublings of the RTO in force */
+  uint8_t options;     /* MST_TCPI_OPT_... in use */
+  uint8_t snd_wscale, rcv_wscale;
+
+  uint32_t rto_us;
+  uint32_t ato_us; /* how long an ACK is delayed now; 0: not at all */
+  uint32_t rtt_us, rttvar_us, min_rtt_us;
+  uint32_t snd_mss; /* payload of a full-sized segment sent */
+  uint32_t rcv_mss; /* the largest segment that came */
+  uint32_t advmss;  /* announced to the peer */
+  uint32_t pmtu;
+
+  uint32_t snd_cwnd_bytes, snd_ssthresh_bytes; /* ssthresh UINT32_MAX: none yet */
+  uint32_t snd_wnd, rcv_wnd;                   /* bytes offered by the peer, and to it */
+  uint32_t unacked_bytes;                      /* sent, not acknowledged by the ACK field */
+  uint32_t notsent_bytes;                      /* written, not sent */
+  uint32_t unread_bytes;                       /* received in order, not read; not Linux's */
+  uint32_t flight_bytes;                       /* thought to be in the network; not Linux's */
+
+  uint32_t last_data_sent_ms, last_data_recv_ms, last_ack_recv_ms; /* ago; UINT32_MAX: never */
+
+  uint64_t pacing_rate;     /* bytes a second, UINT64_MAX: not paced */
+  uint64_t max_pacing_rate; /* set by MST_TCP_MAX_PACING_RATE, UINT64_MAX: none */
+
+  uint64_t bytes_sent;    /* of data, retransmissions included */
+  uint64_t bytes_retrans; /* of data, sent again */
+  uint64_t bytes_acked, bytes_received;
+  uint64_t segs_out, segs_in, data_segs_out, data_segs_in;
+  uint32_t total_retrans; /* segments, SYNs included */
+
+  uint64_t busy_time_us;      /* something was to be sent or acknowledged; the next two are parts of it */
+  uint64_t rwnd_limited_us;   /* the peer's window was used up */
+  uint64_t sndbuf_limited_us; /* the application waited for room in the send buffer while all was sent */
+
+  uint16_t total_rto, total_rto_recoveries; /* retransmission timeouts, and rows of them that an ACK has ended */
+  uint32_t total_rto_time_ms;               /* spent in those rows */
 };
-void mst_conn_get_info(const mst_conn *conn, struct mst_tcp_info *out);
+/* Fill the first `size` bytes of *out. Calls nobody back. */
+void mst_conn_get_info_sized(const mst_conn *conn, struct mst_tcp_info *out, size_t size);
+static inline void mst_conn_get_info(const mst_conn *conn, struct mst_tcp_info *out) {
+  mst_conn_get_info_sized(conn, out, sizeof *out);
+}
 
 /* Call `each` for every connection (TIME-WAIT included) and listener; it must not change the stack. */
 void mst_stack_each_conn(const mst_stack *stack, void (*each)(const struct mst_tcp_info *info, void *user), void *user);

@@ -118,7 +118,7 @@ static void close_loop_handles(mst_uv_t *uv) {
 static void count_undelivered(const struct mst_tcp_info *info, void *user) {
   size_t *count = user;
   bool closed_here = info->state == MST_FIN_WAIT_1 || info->state == MST_CLOSING || info->state == MST_LAST_ACK;
-  if (closed_here || info->unacked_bytes || info->unsent_bytes) ++*count;
+  if (closed_here || info->unacked_bytes || info->notsent_bytes) ++*count;
 }
 
 static bool detach_is_due(mst_uv_t *uv) {
