@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS_MAX = 256, WAIT_MAX_MS = 100 };
+enum { EVENTS_MAX = 256, WAIT_MAX_NS = 100000000 };
 
 struct listener;
 
@@ -162,9 +162,10 @@ static unsigned os_ready(struct conn *conn, uint32_t events) {
   return ready;
 }
 
-static void os_turn(struct net *net, bool spin) {
+static void os_turn(struct net *net, uint64_t wait_ns) {
   struct epoll_event events[EVENTS_MAX];
-  int count = epoll_wait(net->epoll_fd, events, EVENTS_MAX, spin ? 0 : WAIT_MAX_MS);
+  struct timespec timeout = {(time_t)(wait_ns / 1000000000), (long)(wait_ns % 1000000000)};
+  int count = epoll_pwait2(net->epoll_fd, events, EVENTS_MAX, &timeout, NULL);
   for (int i = 0; i < count; ++i) {
     struct conn *conn = events[i].data.ptr;
     if (!conn->closed) conn->on_ready(conn, os_ready(conn, events[i].events));
@@ -285,22 +286,63 @@ ssize_t conn_write(struct conn *conn, const void *data, size_t bytes) {
   return n < 0 ? -errno : n;
 }
 
+void conn_shutdown(struct conn *conn) {
+  int err = conn->core ? mst_shutdown(conn->core) : shutdown(conn->fd, SHUT_WR) ? errno : 0;
+  if (err) die("shutdown", err);
+}
+
+static void closed(struct conn *conn) {
+  conn->closed = true;
+  conn->next_closed = conn->net->closed;
+  conn->net->closed = conn;
+}
+
 void conn_close(struct conn *conn) {
   if (conn->closed) return;
-  conn->closed = true;
   if (conn->core)
     mst_close(conn->core);
   else
     close(conn->fd);
-  conn->next_closed = conn->net->closed;
-  conn->net->closed = conn;
+  closed(conn);
+}
+
+void conn_abort(struct conn *conn) {
+  struct linger at_once = {.l_onoff = 1};
+  if (conn->closed) return;
+  if (conn->core) {
+    mst_abort(conn->core);
+  } else {
+    setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(conn->fd);
+  }
+  closed(conn);
+}
+
+void conn_congestion_control(struct conn *conn, const char *name) {
+  int err = 0;
+  if (conn->core)
+    err = mst_conn_set_congestion_control(conn->core, name);
+  else if (setsockopt(conn->fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)))
+    err = errno;
+  if (err) die(name, err);
 }
 
 void net_turn(struct net *net, bool spin) {
   if (net->stack)
     user_turn(net, spin);
   else
-    os_turn(net, spin);
+    os_turn(net, spin ? 0 : WAIT_MAX_NS);
+  free_closed(net);
+}
+
+void net_turn_until(struct net *net, uint64_t until_ns) {
+  uint64_t now = now_ns();
+  if (net->stack) {
+    mst_host_process(net->host);
+    user_wait(net, until_ns);
+  } else {
+    os_turn(net, until_ns > now ? until_ns - now : 0);
+  }
   free_closed(net);
 }
 

@@ -45,11 +45,20 @@ struct conn *net_connect(struct net *net, const struct sockaddr_in *addr, ready_
 /* Bytes, 0 at the peer's end, or negative: -EAGAIN, or an error. */
 ssize_t conn_read(struct conn *conn, void *buffer, size_t bytes);
 ssize_t conn_write(struct conn *conn, const void *data, size_t bytes);
+/* No more is written; reading goes on. */
+void conn_shutdown(struct conn *conn);
 /* Freed after the turn. */
 void conn_close(struct conn *conn);
+/* The same, and the peer is reset. */
+void conn_abort(struct conn *conn);
+/* "cubic", "bbr" ... */
+void conn_congestion_control(struct conn *conn, const char *name);
 
 /* Do what there is to do; with `spin` never wait, else now and then for nothing. */
 void net_turn(struct net *net, bool spin);
+
+/* Do what there is to do, and wait at most until then (now_ns) for more. */
+void net_turn_until(struct net *net, uint64_t until_ns);
 
 /* Turn a user stack's loop until then, waiting as an application does. */
 void net_wait_until(struct net *net, uint64_t until_ns);

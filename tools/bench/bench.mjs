@@ -1,4 +1,4 @@
-// npm run bench -- NAME [--json] [--rounds N] [--quick] | --list
+// npm run bench -- NAME [--json] [--rounds N] [--quick] [options of that benchmark] | --list
 import { parseArgs } from 'node:util';
 import { buildTests } from '../build.mjs';
 import { Failure } from '../lib/exec.mjs';
@@ -10,16 +10,19 @@ import { Results } from './results.mjs';
 /** A benchmark that cannot run on this machine. */
 const cannotRun = 3;
 
+const commonOptions = {
+  json: { type: 'boolean', default: false },
+  list: { type: 'boolean', default: false },
+  quick: { type: 'boolean', default: false },
+  rounds: { type: 'string' },
+};
+
 export async function main(args) {
+  const named = benchmarks.find(({ name }) => args.includes(name));
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: {
-      json: { type: 'boolean', default: false },
-      list: { type: 'boolean', default: false },
-      quick: { type: 'boolean', default: false },
-      rounds: { type: 'string' },
-    },
+    options: { ...commonOptions, ...named?.options },
   });
   if (values.list) {
     for (const { name, title } of benchmarks) console.log(`${name.padEnd(12)} ${title}`);
@@ -46,6 +49,7 @@ export async function main(args) {
   await benchmark.run({
     rounds,
     quick: values.quick,
+    options: values,
     programs,
     record: (measured) => results.add(measured),
     progress,
@@ -59,14 +63,18 @@ export async function main(args) {
 async function print({ machine, results }) {
   const { table } = await import('../../dist/cli/table.js'); // there only since the setup
   const show = (value) => (value === undefined ? '' : String(value));
+  const columns = ['case', 'metric', 'better', 'ours', 'baseline', 'ratio', 'rounds', 'spread'];
   console.log(
     table(
-      ['case', 'metric', 'better', 'ours', 'baseline', 'ratio', 'rounds', 'spread'],
-      results.map((result) =>
-        ['case', 'metric', 'better', 'ours', 'baseline', 'ratio', 'rounds', 'spread'].map((key) => show(result[key])),
-      ),
+      [...columns, ''],
+      results.map((result) => [...columns.map((key) => show(result[key])), isWorse(result) ? 'worse' : '']),
     ),
   );
   console.log(`\n${machine.cpu}, ${machine.cores} cores, kernel ${machine.kernel}, Node ${machine.node}`);
   console.log('Absolute figures are not comparable between runs or machines: quote ratios.');
+}
+
+/** By more than a measurement is good for. */
+function isWorse({ better, ratio }) {
+  return better === 'lower' ? ratio > 1.01 : ratio < 0.99;
 }

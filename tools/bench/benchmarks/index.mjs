@@ -1,7 +1,8 @@
 // All benchmarks, in the order of `--list`.
 import { http } from './http.mjs';
 import { idle } from './idle.mjs';
+import { loss } from './loss.mjs';
 import { nodeHttp } from './node-http.mjs';
 import { programBenchmarks } from './programs.mjs';
 
-export const benchmarks = [...programBenchmarks, http, nodeHttp, idle];
+export const benchmarks = [...programBenchmarks, http, nodeHttp, idle, loss];

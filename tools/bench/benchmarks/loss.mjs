@@ -1,0 +1,147 @@
+// The sender over a link that loses and reorders packets, against the OS's stack with the same congestion control; the
+// receiver is the OS's stack for both. What is measured, the emulator between them saw: from a connection's first SYN
+// to the last byte in order that reached the receiver, or the bytes in order that did within a time.
+import { EmulatedLink, emulatedLinkObstacle, firstPort } from '../emulated-link.mjs';
+import { median } from '../results.mjs';
+
+export const loss = {
+  name: 'loss',
+  title: 'sender over a lossy, reordering link: completion of short flows, goodput of long ones, fairness',
+  obstacle: emulatedLinkObstacle,
+  options: {
+    rtt: { type: 'string', multiple: true },
+    loss: { type: 'string', multiple: true },
+    reorder: { type: 'string', multiple: true },
+    short: { type: 'boolean', default: false },
+    long: { type: 'boolean', default: false },
+    fairness: { type: 'boolean', default: false },
+    cc: { type: 'string', multiple: true },
+    trace: { type: 'string', default: '' },
+  },
+  run,
+};
+
+/**
+ * `together`: cells measured at once, so many that the core that carries them all keeps half its time; `lanes`: short
+ * flows of a cell at once. The queue is one BDP, at least 64 KB.
+ */
+const links = {
+  1: { rttMs: 1, rate: 50e6, longMs: 1500, together: 2, lanes: 1 },
+  20: { rttMs: 20, rate: 30e6, longMs: 4000, together: 4, lanes: 3 },
+  100: { rttMs: 100, rate: 20e6, longMs: 10_000, together: 8, lanes: 5 },
+};
+const losses = [0, 0.1, 1, 5];
+const reorders = [0, 3];
+const shortBytes = 100_000;
+
+async function run(context) {
+  const { options, rounds, programs, record, progress, quick } = context;
+  const chosen = (all, names) => (names ? all.filter((value) => names.includes(String(value))) : all);
+  const every = !options.short && !options.long && !options.fairness;
+  const controls = options.cc ?? ['cubic'];
+  const cells = controls.flatMap((cc) =>
+    chosen(Object.keys(links), options.rtt).flatMap((rtt) =>
+      chosen(losses, options.loss).flatMap((percent) =>
+        chosen(reorders, options.reorder).map((reorder) => ({ cc, ...links[rtt], loss: percent, reorder })),
+      ),
+    ),
+  );
+  const link = await EmulatedLink.create(programs);
+  try {
+    for (let round = 0; round < rounds; round++) {
+      const note = (group, emulator) =>
+        progress(
+          `  round ${round + 1}: ${group}; emulator ${Math.round(emulator.cpu_share * 100)} % of its core, ` +
+            `packets ${emulator.late_us_mean} us late (at most ${emulator.late_us_max})`,
+        );
+      const settings = { link, round, quick, trace: options.trace, record, note };
+      if (every || options.short) for (const group of groupsOf(cells)) await shortFlows(group, settings);
+      if (every || options.long) for (const group of groupsOf(cells)) await longFlows(group, settings);
+    }
+  } finally {
+    await link.remove();
+  }
+}
+
+function name({ cc, rttMs, loss: percent, reorder }, kind) {
+  return `${cc} ${kind} rtt ${rttMs} ms loss ${percent} %${reorder ? ` reorder ${reorder} %` : ''}`;
+}
+
+/** The emulator's line for one cell. What befalls packets befalls the data's direction alone. */
+function flowClass(cell, port, seed, goal) {
+  const { rttMs, rate } = cell;
+  const delayUs = (rttMs * 1000) / 2;
+  const queue = Math.max(65536, Math.round((rate * rttMs) / 8000));
+  const packetUs = 12e9 / rate;
+  const fate = [
+    cell.loss ? `loss=${cell.loss * 1e4}` : '',
+    cell.reorder ? `reorder=${cell.reorder * 1e4} reorder_us=${Math.round(rttMs * 200 + 3 * packetUs)}` : '',
+  ];
+  return (
+    `port=${port} seed=${seed} ${goal} | rate=${rate} queue=${queue} delay_us=${delayUs} ${fate.join(' ')} | ` +
+    `delay_us=${delayUs}`
+  );
+}
+
+/** Cells in groups that are measured at the same time. */
+function groupsOf(cells) {
+  const groups = [];
+  for (const rttMs of new Set(cells.map((cell) => cell.rttMs))) {
+    const alike = cells.filter((cell) => cell.rttMs === rttMs);
+    const { together } = alike[0];
+    // A slow cell beside a fast one.
+    const count = Math.ceil(alike.length / together);
+    for (let i = 0; i < count; i++) groups.push(alike.filter((_, j) => j % count === i));
+  }
+  return groups;
+}
+
+/** Completion time: hundreds of flows a cell. */
+async function shortFlows(group, { link, round, quick, trace, record, note }) {
+  const flowsPerCell = quick ? 40 : 100;
+  const { rttMs, lanes } = group[0];
+  const classes = group.map((cell, i) =>
+    flowClass(cell, firstPort + i, seedOf(cell, round), `goal_bytes=${shortBytes}`),
+  );
+  const jobs = group.flatMap(({ cc }, i) =>
+    Array.from({ length: lanes }, (_, lane) => {
+      const startMs = Math.round(((lane * group.length + i) * 3 * rttMs) / (lanes * group.length));
+      return `${firstPort + i} ${cc} ${startMs} bytes ${shortBytes} ${Math.ceil(flowsPerCell / lanes)}`;
+    }),
+  );
+  const { flows, emulator } = await link.run(classes, jobs, { trace });
+  note(`short flows at ${rttMs} ms`, emulator);
+  group.forEach((cell, i) => {
+    const time = (flow) => (flow.done_us || Infinity) / 1000;
+    const [ours, baseline] = medians(flows, firstPort + i, time);
+    record({ case: name(cell, 'short'), metric: 'completion_ms', better: 'lower', ours, baseline });
+  });
+}
+
+/** Goodput over a fixed time; more flows where each is slow. */
+async function longFlows(group, { link, round, quick, trace, record, note }) {
+  const { rttMs, longMs } = group[0];
+  const classes = group.map((cell, i) => flowClass(cell, firstPort + i, seedOf(cell, round), `goal_ms=${longMs}`));
+  const flowsOf = ({ loss: percent }) => Math.ceil((percent >= 5 ? 12 : percent >= 1 ? 6 : 1) / (quick ? 2 : 1));
+  const jobs = group.flatMap((cell, i) =>
+    Array.from({ length: flowsOf(cell) }, (_, flow) => {
+      return `${firstPort + i} ${cell.cc} ${10 * i + 3 * flow} ms ${longMs + 2 * rttMs + 50} 1`;
+    }),
+  );
+  const { flows, emulator } = await link.run(classes, jobs, { trace });
+  note(`long flows at ${rttMs} ms`, emulator);
+  group.forEach((cell, i) => {
+    const rate = (flow) => (flow.goal_got_bytes * 8e-3) / longMs;
+    const [ours, baseline] = medians(flows, firstPort + i, rate);
+    record({ case: name(cell, 'long'), metric: 'goodput_mbit_per_s', better: 'higher', ours, baseline });
+  });
+}
+
+function medians({ ours, os }, port, value) {
+  return [ours, os].map((flows) => median(flows.filter((flow) => flow.port === port).map(value)));
+}
+
+/** The same for each congestion control, so that their rows can be compared. */
+function seedOf({ rttMs, loss: percent, reorder }, round) {
+  return ((round * 1000 + rttMs) * 100 + percent * 10) * 10 + reorder + 1;
+}
