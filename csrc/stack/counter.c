@@ -19,7 +19,6 @@ const struct mst_stack_counter *mst_stack_counter(size_t index) {
       DROP(UDP_CHECKSUM, "UdpInCsumErrors", "datagrams with a wrong checksum"),
       DROP(UDP_BUFFER, "UdpRcvbufErrors", "datagrams for which a receive buffer had no room"),
       DROP(TCP_PAWS, "TcpExtPAWSEstab", "segments older than the last timestamp (RFC 7323 5.3)"),
-      DROP(TCP_BACKLOG, "TcpExtListenDrops", "segments to a listener whose queue was full"),
       DROP(TCP_OFO_FULL, "TcpExtTCPOFODrop", "segments out of order for which there was no room"),
 #undef DROP
   };

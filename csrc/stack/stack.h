@@ -26,7 +26,7 @@ struct mst_binding {
 
 /* The state of TCP that belongs to the stack and not to one connection. */
 struct mst__tcp_stack {
-  struct mst__hash_table conns; /* struct mst__flow: connections and TIME-WAIT, by four-tuple */
+  struct mst__hash_table conns; /* struct mst__flow by four-tuple */
   struct mst__hash_key isn_key; /* RFC 6528's secret */
   struct mst__list all;         /* every mst_conn, by all_node */
   struct mst__list time_wait;   /* every mst__time_wait, oldest first */
@@ -35,6 +35,8 @@ struct mst__tcp_stack {
   uint32_t ephemeral_count;
   uint64_t conn_ids; /* given so far */
   const struct mst__cc_ops *congestion_control;
+  uint32_t half_open_count;
+  uint8_t syn_cookies;       /* enum mst_syn_cookies */
   uint64_t challenge_second; /* RFC 5961 7: challenge ACKs are limited per second */
   uint32_t challenge_count;
   uint32_t send_buffer_bytes, receive_buffer_bytes, conns_max;

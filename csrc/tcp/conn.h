@@ -26,18 +26,18 @@
 #define MST__RTO_MIN_NS (200 * MST__MS)
 #define MST__RTO_MAX_NS (120 * MST__SECOND) /* RFC 6298 2.5: at least 60 s */
 #define MST__SYN_RETRIES 7                  /* RFC 9293 3.8.3: at least 3 minutes */
-#define MST__SYNACK_RETRIES 5
-#define MST__RETRIES 15          /* R2 of RFC 9293 3.8.3, about 15 minutes */
-#define MST__ORPHAN_RETRIES 8    /* the same for a connection that nobody holds any more */
-#define MST__ORPHAN_PROBES 40    /* about an hour, while the peer keeps its window closed */
-#define MST__WINDOW_SCALE_MAX 14 /* RFC 7323 2.3 */
-#define MST__MSS_DEFAULT_IP4 536 /* RFC 9293 3.7.1 */
+#define MST__RETRIES 15                     /* R2 of RFC 9293 3.8.3, about 15 minutes */
+#define MST__ORPHAN_RETRIES 8               /* the same for a connection that nobody holds any more */
+#define MST__ORPHAN_PROBES 40               /* about an hour, while the peer keeps its window closed */
+#define MST__WINDOW_SCALE_MAX 14            /* RFC 7323 2.3 */
+#define MST__MSS_DEFAULT_IP4 536            /* RFC 9293 3.7.1 */
 #define MST__MSS_DEFAULT_IP6 1220
 #define MST__MSS_MIN 48                    /* less than this a peer or an ICMP message may not ask for */
 #define MST__SEND_LIMIT_BYTES (256u << 10) /* what may always be written ahead; more follows cwnd */
 
-/* What the conns table holds: a connection, or what is left of one in TIME-WAIT. */
-enum mst__flow_kind { MST__FLOW_CONN, MST__FLOW_TIME_WAIT };
+/* What the conns table holds: a connection, what there is before it (SYN-RECEIVED) and what is left of it (TIME-WAIT).
+ */
+enum mst__flow_kind { MST__FLOW_CONN, MST__FLOW_HALF_OPEN, MST__FLOW_TIME_WAIT };
 
 struct mst__flow {
   struct mst__hash_node node;
@@ -270,10 +270,10 @@ struct mst__reply {
   uint32_t seq, ack;
   uint16_t window;
   uint8_t flags;
-  bool has_timestamps;
-  uint32_t tsval, tsecr;
+  struct mst__tcp_options options;
 };
-void mst__reply_send(mst_stack *stack, const struct mst__reply *reply);
+/* 0 or -MST_EAGAIN. */
+int mst__reply_send(mst_stack *stack, const struct mst__reply *reply);
 /* RFC 9293 3.10.7.1: reset whoever sent this. */
 void mst__reset_reply(mst_stack *stack, const struct mst__ip *ip, const struct mst__tcp *tcp);
 /* Reset the peer of a connection. */
@@ -294,6 +294,9 @@ static inline uint32_t mst__segment_bytes(const struct mst_conn *conn) {
 }
 
 /* --- isn.c --- */
+/* A hash of the four-tuple and `more` under the stack's secret key, another for each purpose. */
+enum mst__secret { MST__SECRET_ISN, MST__SECRET_TS_OFFSET, MST__SECRET_COOKIE_MASK, MST__SECRET_COOKIE_MAC };
+uint64_t mst__flow_secret(mst_stack *stack, const struct mst__flow *flow, enum mst__secret purpose, uint64_t more);
 uint32_t mst__isn(mst_stack *stack, const struct mst__flow *flow);
 uint32_t mst__ts_offset(mst_stack *stack, const struct mst__flow *flow);
 
@@ -302,20 +305,27 @@ struct mst_listener {
   mst_binding *binding;
   mst_stack *stack;
   struct mst__list node;
-  struct mst__list half_open, ready; /* connections, by listener_node */
+  struct mst__list half_open; /* struct mst__half_open, oldest first */
+  struct mst__list ready;     /* connections, by listener_node */
   uint32_t half_open_count, ready_count, backlog;
+  uint64_t cookie_sent_ns; /* when a SYN cookie went last; 0: never */
   mst_listener_event_cb event;
   void *user;
   struct mst__notice notice;
 };
-/* RFC 9293 3.10.7.2. The half-open connection that the SYN made, or NULL. */
-struct mst_conn *mst__listen_input(mst_binding *binding, const struct mst__ip *ip, const struct mst__tcp *tcp);
+/* RFC 9293 3.10.7.2. `above`: NULL, or what our initial sequence number must exceed. False: nothing was opened. */
+bool mst__listen_input(mst_binding *binding, const struct mst__ip *ip, struct mst__tcp *tcp, const uint32_t *above);
+/* No more can wait to be accepted; counted. */
+bool mst__listener_full(struct mst_listener *listener);
 void mst__listener_conn_ready(struct mst_conn *conn);
 void mst__listener_conn_gone(struct mst_conn *conn);
 
 /* --- input --- */
+void mst__conn_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst__tcp *tcp); /* tcp.c */
 void mst__syn_sent_input(struct mst_conn *conn, const struct mst__ip *ip, const struct mst__tcp *tcp);
 void mst__sync_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst__tcp *tcp);
+/* The four cases of RFC 9293 3.4, with `rcv_adv` the right edge of the window. */
+bool mst__acceptable(uint32_t rcv_nxt, uint32_t rcv_adv, const struct mst__tcp *tcp);
 /* ack.c: the fifth check of 3.10.7.4. False: stop processing. */
 bool mst__ack_input(struct mst_conn *conn, const struct mst__tcp *tcp);
 void mst__window_update(struct mst_conn *conn, const struct mst__tcp *tcp);

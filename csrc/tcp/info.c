@@ -1,5 +1,5 @@
 /* What a connection tells about itself. */
-#include "tcp/conn.h"
+#include "tcp/half_open.h"
 #include <string.h>
 
 const char *mst_tcp_state_name(enum mst_tcp_state state) {
@@ -119,9 +119,11 @@ void mst_conn_get_info_sized(const mst_conn *conn, struct mst_tcp_info *out, siz
 void mst_stack_each_conn(const mst_stack *stack, void (*each)(const struct mst_tcp_info *info, void *user),
                          void *user) {
   MST__LIST_EACH(node, &stack->tcp.listeners) {
+    const struct mst_listener *listener = MST__CONTAINER(node, struct mst_listener, node);
     struct mst_tcp_info info = {.size = sizeof info, .state = MST_LISTEN};
-    mst_listener_local(MST__CONTAINER(node, struct mst_listener, node), &info.local);
+    mst_listener_local(listener, &info.local);
     each(&info, user);
+    mst__half_open_each(listener, each, user);
   }
   MST__LIST_EACH(node, &stack->tcp.all) {
     const struct mst_conn *conn = MST__CONTAINER(node, struct mst_conn, all_node);

@@ -1,7 +1,8 @@
 /* Listeners: SYN in LISTEN (RFC 9293 3.10.7.2), half-open connections, the queue for accept. */
-#include "tcp/trace.h"
+#include "tcp/half_open.h"
 
 #define BACKLOG_DEFAULT 128
+#define HALF_OPEN_MAX 16384 /* of the whole stack */
 
 static void run_notice(struct mst__notice *notice) {
   struct mst_listener *listener = MST__CONTAINER(notice, struct mst_listener, notice);
@@ -39,7 +40,8 @@ static void reset_all(struct mst__list *conns) {
 }
 
 void mst_listener_close(mst_listener *listener) {
-  reset_all(&listener->half_open);
+  while (!mst__list_empty(&listener->half_open))
+    mst__half_open_reset(MST__CONTAINER(listener->half_open.next, struct mst__half_open, age));
   reset_all(&listener->ready);
   mst__list_remove(&listener->node);
   mst__list_remove(&listener->notice.node);
@@ -63,8 +65,6 @@ mst_conn *mst_accept(mst_listener *listener) {
 
 void mst__listener_conn_ready(struct mst_conn *conn) {
   struct mst_listener *listener = conn->listener;
-  mst__list_remove(&conn->listener_node);
-  listener->half_open_count--;
   mst__list_push_back(&listener->ready, &conn->listener_node);
   listener->ready_count++;
   conn->accept_ready = true;
@@ -74,72 +74,104 @@ void mst__listener_conn_ready(struct mst_conn *conn) {
 void mst__listener_conn_gone(struct mst_conn *conn) {
   struct mst_listener *listener = conn->listener;
   if (!listener) return;
-  if (conn->accept_ready)
-    listener->ready_count--;
-  else
-    listener->half_open_count--;
+  if (conn->accept_ready) listener->ready_count--;
   mst__list_remove(&conn->listener_node);
   conn->listener = NULL;
 }
 
-static struct mst_conn *half_open(struct mst_listener *listener, const struct mst__flow *flow,
-                                  const struct mst__tcp *tcp, uint32_t mtu) {
-  struct mst_conn *conn = mst__conn_new(listener->stack, listener->binding, flow);
-  if (!conn) return NULL;
-  conn->passive = true;
-  conn->irs = tcp->seq;
-  conn->rcv_nxt = conn->rcv_adv = conn->last_ack_sent = tcp->seq + 1;
-  conn->snd_wnd = conn->snd_wnd_max = tcp->window;
-  conn->path_mtu = mtu;
-  mst__conn_init_window(conn);
-  struct mst__terms terms;
-  mst__terms_of_syn(&terms, tcp, conn->rcv_wscale, !conn->stack->tcp.no_sack);
-  mst__conn_set_terms(conn, &terms);
-  conn->listener = listener;
-  mst__list_push_back(&listener->half_open, &conn->listener_node);
-  listener->half_open_count++;
-  mst__set_state(conn, MST_SYN_RECEIVED);
-  conn->syn_wanted = true;
-  mst__output_wanted(conn);
-  return conn;
+bool mst__listener_full(struct mst_listener *listener) {
+  struct mst_stack_stats *stats = &listener->stack->stats;
+  if (listener->ready_count < listener->backlog) return false;
+  stats->tcp_listen_overflows++;
+  stats->tcp_listen_drops++;
+  return true;
 }
 
 /* Room for one more half-open connection; the oldest gives way once it has left its SYN,ACK unanswered for a while (RFC
  * 4987 3.4), so that a flood of SYNs does not shut the listener for as long as they are answered again. */
 static bool half_open_room(struct mst_listener *listener) {
-  if (listener->half_open_count < listener->backlog) return true;
-  struct mst_conn *oldest = MST__CONTAINER(listener->half_open.next, struct mst_conn, listener_node);
-  if (!oldest->syn_retransmitted) return false;
-  listener->stack->stats.tcp_attempt_fails++;
-  mst__conn_free(oldest);
+  mst_stack *stack = listener->stack;
+  if (listener->half_open_count < listener->backlog && stack->tcp.half_open_count < HALF_OPEN_MAX) return true;
+  if (mst__list_empty(&listener->half_open)) return false;
+  struct mst__half_open *oldest = MST__CONTAINER(listener->half_open.next, struct mst__half_open, age);
+  if (!oldest->retries) return false;
+  stack->stats.tcp_attempt_fails++;
+  mst__half_open_free(oldest);
   return true;
 }
 
-/* Why a segment cannot open a connection, or NONE. */
-static enum mst_drop refuses(struct mst_listener *listener, const struct mst__ip *ip, const struct mst__tcp *tcp,
-                             struct mst_route *route) {
-  if ((tcp->flags & (MST__SYN | MST__ACK | MST__RST)) != MST__SYN) return MST_DROP_TCP_NO_CONN;
-  if (listener->ready_count >= listener->backlog || !half_open_room(listener)) return MST_DROP_TCP_BACKLOG;
-  return mst__path_route(listener->stack, &ip->source, route) ? MST_DROP_NO_ROUTE : MST_DROP_NONE;
+static uint16_t first_window(const mst_stack *stack) {
+  uint32_t bytes = stack->tcp.receive_buffer_bytes;
+  return bytes < 65535 ? (uint16_t)bytes : 65535;
 }
 
-struct mst_conn *mst__listen_input(mst_binding *binding, const struct mst__ip *ip, const struct mst__tcp *tcp) {
-  struct mst_listener *listener = binding->listener;
-  mst_stack *stack = binding->stack;
+static enum mst_drop refuse(struct mst_listener *listener, enum mst_drop reason) {
+  listener->stack->stats.tcp_listen_drops++;
+  return reason;
+}
+
+/* Why a SYN is refused, or NONE: it was answered, from a record or by a cookie. */
+static enum mst_drop answer_syn(struct mst__half_open *h, const struct mst__tcp *tcp, const uint32_t *above) {
+  struct mst_listener *listener = h->listener;
+  mst_stack *stack = listener->stack;
+  bool cookies = stack->tcp.syn_cookies != MST_SYN_COOKIES_NEVER && !above;
   struct mst_route route;
-  enum mst_drop drop = refuses(listener, ip, tcp, &route);
-  if (drop) {
-    mst__drop(stack, drop);
-    if (tcp->flags & MST__ACK) mst__reset_reply(stack, ip, tcp);
-    return NULL;
+  if (mst__listener_full(listener)) return MST_DROP_TCP_BACKLOG;
+  if (stack->stats.conns >= stack->tcp.conns_max) return refuse(listener, MST_DROP_NO_MEMORY);
+  if (mst__path_route(stack, &h->flow.remote_addr, &route)) return refuse(listener, MST_DROP_NO_ROUTE);
+  h->irs = tcp->seq;
+  h->iss = mst__isn(stack, &h->flow);
+  if (above && !mst__seq_gt(h->iss, *above)) h->iss = *above + 65536;
+  h->path_mtu = route.mtu;
+  h->peer_window = tcp->window;
+  mst__terms_of_syn(&h->terms, tcp, mst__window_scale(stack->tcp.receive_buffer_bytes), !stack->tcp.no_sack);
+  bool always = cookies && stack->tcp.syn_cookies == MST_SYN_COOKIES_ALWAYS;
+  bool room = !always && half_open_room(listener);
+  if (room && mst__half_open_new(h)) return MST_DROP_NONE;
+  if (!always) (*(cookies ? &stack->stats.tcp_req_q_full_do_cookies : &stack->stats.tcp_req_q_full_drop))++;
+  if (!cookies) return refuse(listener, room ? MST_DROP_NO_MEMORY : MST_DROP_TCP_BACKLOG);
+  mst__cookie_send(h);
+  return MST_DROP_NONE;
+}
+
+/* An ACK: of a cookie, or of nothing. True: the segment is dealt with. */
+static bool cookie_input(struct mst__half_open *h, const struct mst__ip *ip, struct mst__tcp *tcp) {
+  mst_stack *stack = h->listener->stack;
+  struct mst_route route;
+  if (!mst__cookie_check(h, tcp)) return false;
+  struct mst_conn *conn = NULL;
+  enum mst_drop drop = MST_DROP_NONE;
+  if (mst__listener_full(h->listener)) {
+    drop = MST_DROP_TCP_BACKLOG;
+  } else if (mst__path_route(stack, &ip->source, &route)) {
+    drop = MST_DROP_NO_ROUTE;
+  } else {
+    h->path_mtu = route.mtu;
+    conn = mst__half_open_to_conn(h);
+    if (!conn) drop = MST_DROP_NO_MEMORY;
   }
-  struct mst__flow flow = {
-      .local_addr = ip->destination,
-      .remote_addr = ip->source,
-      .local_port = tcp->destination_port,
-      .remote_port = tcp->source_port,
+  if (conn)
+    mst__conn_input(conn, ip, tcp);
+  else
+    mst__drop(stack, drop);
+  return true;
+}
+
+bool mst__listen_input(mst_binding *binding, const struct mst__ip *ip, struct mst__tcp *tcp, const uint32_t *above) {
+  mst_stack *stack = binding->stack;
+  struct mst__half_open h = {
+      .flow = {.local_addr = ip->destination,
+               .remote_addr = ip->source,
+               .local_port = tcp->destination_port,
+               .remote_port = tcp->source_port},
+      .listener = binding->listener,
+      .window = first_window(stack),
   };
-  struct mst_conn *conn = half_open(listener, &flow, tcp, route.mtu);
-  if (!conn) mst__drop(stack, MST_DROP_NO_MEMORY);
-  return conn;
+  uint8_t flags = tcp->flags & (MST__SYN | MST__ACK | MST__RST);
+  if (flags == MST__ACK && cookie_input(&h, ip, tcp)) return true;
+  enum mst_drop drop = flags == MST__SYN ? answer_syn(&h, tcp, above) : MST_DROP_TCP_NO_CONN;
+  if (!drop) return true;
+  mst__drop(stack, drop);
+  if (flags & MST__ACK) mst__reset_reply(stack, ip, tcp);
+  return false;
 }

@@ -150,7 +150,7 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   return 0;
 }
 
-void mst__reply_send(mst_stack *stack, const struct mst__reply *reply) {
+int mst__reply_send(mst_stack *stack, const struct mst__reply *reply) {
   struct mst__tcp tcp = {
       .seq = reply->seq,
       .ack = reply->ack,
@@ -158,21 +158,19 @@ void mst__reply_send(mst_stack *stack, const struct mst__reply *reply) {
       .destination_port = reply->destination_port,
       .window = reply->window,
       .flags = reply->flags,
+      .options = reply->options,
   };
-  if (reply->has_timestamps) {
-    tcp.options.has = MST__HAS_TIMESTAMPS;
-    tcp.options.tsval = reply->tsval;
-    tcp.options.tsecr = reply->tsecr;
-  }
   uint8_t headers[HEADERS_MAX];
   uint32_t bytes;
   struct mst__ip_fields ip = {.source = &reply->source, .destination = &reply->destination, .ttl = 64};
   struct mst_packet packet = {.flags = MST_CSUM_PARTIAL, .iov_count = 1};
   packet.iov[0].base = build_headers(stack, headers, &ip, &tcp, 0, &bytes);
   packet.iov[0].len = packet.len = bytes;
-  if (mst__stack_output(stack, &packet)) return;
+  int rc = mst__stack_output(stack, &packet);
+  if (rc) return rc;
   stack->stats.tcp_out_segs++;
   if (reply->flags & MST__RST) stack->stats.tcp_out_rsts++;
+  return 0;
 }
 
 void mst__reset_reply(mst_stack *stack, const struct mst__ip *ip, const struct mst__tcp *tcp) {
@@ -202,9 +200,9 @@ static void conn_reply(const struct mst_conn *conn, struct mst__reply *reply) {
       .seq = conn->snd_nxt,
       .ack = conn->rcv_nxt,
       .flags = MST__ACK,
-      .has_timestamps = conn->ts_ok,
-      .tsval = mst__ts_now(conn->stack, conn->ts_offset),
-      .tsecr = conn->ts_recent,
+      .options = {.has = conn->ts_ok ? MST__HAS_TIMESTAMPS : 0,
+                  .tsval = mst__ts_now(conn->stack, conn->ts_offset),
+                  .tsecr = conn->ts_recent},
   };
 }
 

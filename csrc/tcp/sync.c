@@ -8,16 +8,11 @@ static uint32_t segment_length(const struct mst__tcp *tcp) {
   return tcp->payload_bytes + !!(tcp->flags & MST__SYN) + !!(tcp->flags & MST__FIN);
 }
 
-static bool in_window(const struct mst_conn *conn, uint32_t seq) {
-  return mst__seq_ge(seq, conn->rcv_nxt) && mst__seq_lt(seq, conn->rcv_adv);
-}
-
-/* The four cases of 3.4. */
-static bool acceptable(const struct mst_conn *conn, const struct mst__tcp *tcp) {
-  uint32_t length = segment_length(tcp), window = conn->rcv_adv - conn->rcv_nxt;
-  if (!length) return window ? in_window(conn, tcp->seq) : tcp->seq == conn->rcv_nxt;
-  if (!window) return tcp->seq == conn->rcv_nxt; /* for its ACK, URG and RST only: its text is cut below */
-  return in_window(conn, tcp->seq) || in_window(conn, tcp->seq + length - 1);
+bool mst__acceptable(uint32_t rcv_nxt, uint32_t rcv_adv, const struct mst__tcp *tcp) {
+  uint32_t length = segment_length(tcp), last = tcp->seq + length - 1, window = rcv_adv - rcv_nxt;
+  if (!window) return tcp->seq == rcv_nxt; /* for its ACK, URG and RST only: its text is cut below */
+  if (tcp->seq - rcv_nxt < window) return true;
+  return length && last - rcv_nxt < window;
 }
 
 /* A segment without text may be a probe. One is answered out of the connection's own allowance, as an attacker may have
@@ -95,8 +90,10 @@ static void reset_input(struct mst_conn *conn, const struct mst__tcp *tcp) {
     return mst__challenge_ack(conn);
   }
   int error = -MST_ECONNRESET;
-  if (conn->state == MST_SYN_RECEIVED) conn->stack->stats.tcp_embryonic_rsts++;
-  if (conn->state == MST_SYN_RECEIVED && !conn->passive) error = -MST_ECONNREFUSED;
+  if (conn->state == MST_SYN_RECEIVED) {
+    conn->stack->stats.tcp_embryonic_rsts++;
+    error = -MST_ECONNREFUSED;
+  }
   if (conn->state == MST_CLOSE_WAIT) error = -MST_EPIPE;
   mst__conn_die(conn, error);
 }
@@ -134,7 +131,7 @@ static bool fin_acked(struct mst_conn *conn) {
  * ACK. */
 static void simultaneous_syn_ack(const struct mst_conn *conn, struct mst__tcp *tcp) {
   bool syn_ack = (tcp->flags & (MST__SYN | MST__ACK | MST__RST)) == (MST__SYN | MST__ACK);
-  if (conn->state != MST_SYN_RECEIVED || conn->passive || !syn_ack || tcp->seq != conn->irs) return;
+  if (conn->state != MST_SYN_RECEIVED || !syn_ack || tcp->seq != conn->irs) return;
   tcp->flags &= (uint8_t)~MST__SYN;
   tcp->seq++;
 }
@@ -153,7 +150,7 @@ void mst__sync_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst
   if (repeated_syn(conn, tcp)) return;
   simultaneous_syn_ack(conn, tcp);
   if (paws_rejects(conn, tcp)) return;
-  if (!acceptable(conn, tcp)) {
+  if (!mst__acceptable(conn->rcv_nxt, conn->rcv_adv, tcp)) {
     mst__drop(stack, MST_DROP_TCP_SEQUENCE);
     return acknowledge_unacceptable(conn, tcp);
   }

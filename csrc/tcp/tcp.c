@@ -1,4 +1,5 @@
 /* TCP of a stack: whose segment is it, and ICMP about it. */
+#include "tcp/half_open.h"
 #include "tcp/trace.h"
 
 #define BUFFER_BYTES_DEFAULT (4u << 20)
@@ -21,6 +22,7 @@ int mst__tcp_stack_init(mst_stack *stack, const struct mst_stack_options *option
   tcp->receive_buffer_bytes = buffer_bytes(options->receive_buffer_bytes);
   tcp->no_sack = options->no_sack;
   tcp->conns_max = options->conns_max ? options->conns_max : CONNS_MAX_DEFAULT;
+  tcp->syn_cookies = (uint8_t)options->syn_cookies;
   tcp->congestion_control = mst__cc_find(options->congestion_control ? options->congestion_control : "cubic");
   if (!tcp->congestion_control) return -MST_EINVAL;
   stack->env.random(stack->env.ctx, &tcp->isn_key, sizeof tcp->isn_key);
@@ -34,6 +36,7 @@ void mst__tcp_stack_destroy(mst_stack *stack) {
     struct mst_conn *conn = MST__CONTAINER(tcp->all.next, struct mst_conn, all_node);
     mst__conn_free(conn);
   }
+  mst__half_open_destroy(stack);
   while (!mst__list_empty(&tcp->listeners))
     mst_listener_close(MST__CONTAINER(tcp->listeners.next, struct mst_listener, node));
   mst__time_wait_destroy(stack);
@@ -59,7 +62,7 @@ static bool has_listener(const mst_binding *binding) {
   return binding->listener != NULL;
 }
 
-static void conn_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst__tcp *tcp) {
+static inline void untraced_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst__tcp *tcp) {
   if (conn->state == MST_SYN_SENT) return mst__syn_sent_input(conn, ip, tcp);
   mst__sync_input(conn, ip, tcp);
 }
@@ -69,8 +72,17 @@ static void traced_input(struct mst_conn *conn, const struct mst__ip *ip, struct
   struct mst__flow key = conn->flow; /* the connection may not survive */
   struct mst__metrics before;
   mst__trace_received(conn, ip, tcp, &before);
-  conn_input(conn, ip, tcp);
+  untraced_input(conn, ip, tcp);
   mst__trace_metrics(stack, &key, &before);
+}
+
+void mst__conn_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst__tcp *tcp) {
+  conn->segs_in++;
+  conn->data_segs_in += tcp->payload_bytes != 0;
+  if (mst__traced(conn->stack))
+    traced_input(conn, ip, tcp);
+  else
+    untraced_input(conn, ip, tcp);
 }
 
 void mst__tcp_input(mst_stack *stack, const struct mst__ip *ip, uint8_t packet_flags) {
@@ -86,17 +98,13 @@ void mst__tcp_input(mst_stack *stack, const struct mst__ip *ip, uint8_t packet_f
       .remote_port = tcp.source_port,
   };
   struct mst__flow *flow = mst__flow_find(stack, &key);
-  if (flow && flow->kind == MST__FLOW_TIME_WAIT) return mst__time_wait_input(stack, flow, ip, &tcp);
-  if (flow) {
-    struct mst_conn *conn = mst__flow_conn(flow);
-    conn->segs_in++;
-    conn->data_segs_in += tcp.payload_bytes != 0;
-    return mst__traced(stack) ? traced_input(conn, ip, &tcp) : conn_input(conn, ip, &tcp);
-  }
+  if (flow && flow->kind == MST__FLOW_CONN) return mst__conn_input(mst__flow_conn(flow), ip, &tcp);
+  if (flow && flow->kind == MST__FLOW_HALF_OPEN) return mst__half_open_input(mst__flow_half_open(flow), ip, &tcp);
+  if (flow) return mst__time_wait_input(stack, flow, ip, &tcp);
   if (!may_be_answered(ip, &tcp)) return mst__drop(stack, MST_DROP_SOURCE_ADDRESS);
   mst_binding *binding = mst__binding_find(stack, MST_TCP, &ip->destination, tcp.destination_port, has_listener);
   if (binding) {
-    mst__listen_input(binding, ip, &tcp);
+    mst__listen_input(binding, ip, &tcp, NULL);
     return;
   }
   mst__drop(stack, MST_DROP_TCP_NO_CONN);
@@ -148,6 +156,7 @@ void mst__tcp_icmp(mst_stack *stack, const struct mst__icmp_error *error) {
   };
   struct mst__flow *flow = mst__flow_find(stack, &key);
   if (!flow || flow->kind == MST__FLOW_TIME_WAIT) return mst__drop(stack, MST_DROP_ICMP);
+  if (flow->kind == MST__FLOW_HALF_OPEN) return mst__half_open_icmp(mst__flow_half_open(flow), error);
   struct mst_conn *conn = mst__flow_conn(flow);
   bool under_way = error->has_seq && mst__seq_ge(error->seq, conn->snd_una) && mst__seq_lt(error->seq, conn->snd_nxt);
   if (!under_way) return mst__drop(stack, MST_DROP_ICMP);

@@ -46,9 +46,9 @@ static void acknowledge(const struct mst__time_wait *tw) {
                                  .ack = tw->rcv_nxt,
                                  .window = tw->window,
                                  .flags = MST__ACK,
-                                 .has_timestamps = tw->ts_ok,
-                                 .tsval = mst__ts_now(tw->stack, tw->ts_offset),
-                                 .tsecr = tw->ts_recent,
+                                 .options = {.has = tw->ts_ok ? MST__HAS_TIMESTAMPS : 0,
+                                             .tsval = mst__ts_now(tw->stack, tw->ts_offset),
+                                             .tsecr = tw->ts_recent},
                              });
 }
 
@@ -100,13 +100,9 @@ static bool may_reopen(const struct mst__time_wait *tw, const struct mst__tcp *t
   return mst__seq_gt(tcp->seq, tw->rcv_nxt);
 }
 
-static void reopen(struct mst__time_wait *tw, mst_binding *binding, const struct mst__ip *ip,
-                   const struct mst__tcp *tcp) {
-  uint32_t old_snd_nxt = tw->snd_nxt;
-  time_wait_free(tw);
-  struct mst_conn *conn = mst__listen_input(binding, ip, tcp);
-  if (!conn || mst__seq_gt(conn->iss, old_snd_nxt)) return;
-  conn->iss = conn->snd_una = conn->snd_nxt = conn->snd_sml = old_snd_nxt + 65536;
+/* Both are in the table for a moment, so what cannot be opened leaves the old one in place. */
+static void reopen(struct mst__time_wait *tw, mst_binding *binding, const struct mst__ip *ip, struct mst__tcp *tcp) {
+  if (mst__listen_input(binding, ip, tcp, &tw->snd_nxt)) time_wait_free(tw);
 }
 
 /* RFC 1337: a reset does not end TIME-WAIT; RFC 5961 3.2: one that is inexact is challenged. */

@@ -33,8 +33,7 @@ static bool user_timeout_over(const struct mst_conn *conn) {
 }
 
 static unsigned retries_allowed(const struct mst_conn *conn) {
-  if (conn->state == MST_SYN_SENT) return MST__SYN_RETRIES;
-  if (conn->state == MST_SYN_RECEIVED) return MST__SYNACK_RETRIES;
+  if (conn->state == MST_SYN_SENT || conn->state == MST_SYN_RECEIVED) return MST__SYN_RETRIES;
   if (conn->user_timeout_ms) return UINT8_MAX; /* time decides, not a count */
   return conn->orphan ? MST__ORPHAN_RETRIES : MST__RETRIES;
 }

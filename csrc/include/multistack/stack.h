@@ -47,6 +47,14 @@ struct mst_net {
   int (*output)(void *ctx, const struct mst_packet *packet);
 };
 
+/* SYN cookies (RFC 4987 3.6): answers to SYNs that keep no state. Without timestamps they lose the window scale and
+ * whatever else the SYN offered, but for its MSS, so by default they are the answer to a flood alone. */
+enum mst_syn_cookies {
+  MST_SYN_COOKIES_ON_OVERFLOW, /* when no more half-open connections are kept (Linux: tcp_syncookies = 1) */
+  MST_SYN_COOKIES_NEVER,       /* then a SYN is dropped (0) */
+  MST_SYN_COOKIES_ALWAYS,      /* for every SYN (2) */
+};
+
 struct mst_stack_options {
   size_t size; /* sizeof(struct mst_stack_options) */
   struct mst_env env;
@@ -54,8 +62,9 @@ struct mst_stack_options {
   const char *congestion_control; /* "cubic" (NULL means it) or "newreno" */
   uint32_t send_buffer_bytes;     /* per connection, 0: 4 MiB */
   uint32_t receive_buffer_bytes;  /* per connection, 0: 4 MiB; also the largest window offered */
-  uint32_t conns_max;             /* 0: 1,048,576 */
-  bool no_sack;                   /* neither offer nor accept SACK (RFC 2018); Linux's net.ipv4.tcp_sack=0 */
+  uint32_t conns_max;             /* 0: 1,048,576; half-open ones count too */
+  enum mst_syn_cookies syn_cookies;
+  bool no_sack; /* neither offer nor accept SACK (RFC 2018); Linux's net.ipv4.tcp_sack=0 */
   void (*trace)(void *ctx, const struct mst_trace_event *event); /* trace.h; NULL: nobody listens */
   void *trace_ctx;
 };
@@ -108,6 +117,13 @@ uint64_t mst_stack_next_deadline(const mst_stack *stack);
   X(tcp_time_wait, NULL, "connections that entered TIME-WAIT")                                                         \
   X(tcp_urgent, NULL, "segments with URG taken in")                                                                    \
   X(tcp_pmtu_reductions, NULL, "path MTU reductions by ICMP")                                                          \
+  X(tcp_syncookies_sent, "TcpExtSyncookiesSent", "SYN cookies sent")                                                   \
+  X(tcp_syncookies_recv, "TcpExtSyncookiesRecv", "SYN cookies that came back")                                         \
+  X(tcp_syncookies_failed, "TcpExtSyncookiesFailed", "ACKs to a listener that hold no valid SYN cookie")               \
+  X(tcp_req_q_full_do_cookies, "TcpExtTCPReqQFullDoCookies", "SYNs answered by a cookie for lack of room")             \
+  X(tcp_req_q_full_drop, "TcpExtTCPReqQFullDrop", "SYNs dropped for lack of room")                                     \
+  X(tcp_listen_overflows, "TcpExtListenOverflows", "SYNs and handshakes refused as too many wait for accept")          \
+  X(tcp_listen_drops, "TcpExtListenDrops", "SYNs and handshakes refused by a listener for any reason")                 \
   X(udp_in_datagrams, "UdpInDatagrams", "datagrams delivered")                                                         \
   X(udp_out_datagrams, "UdpOutDatagrams", "datagrams sent")                                                            \
   X(udp_no_ports, "UdpNoPorts", "datagrams to no socket")                                                              \
