@@ -6,8 +6,8 @@ set -eu
 archive=${1:?usage: check-core-symbols.sh ARCHIVE}
 
 # Pure functions of libc; the forms that compilers turn them into; what -fstack-protector and sanitizers call.
-allowed='memcpy|memmove|memset|memcmp|memchr|bcmp|strlen|strcmp|strncmp|snprintf|inet_pton|inet_ntop'
-compiler="__(memcpy|memmove|memset|snprintf)_chk|__stack_chk_(fail|guard)|_GLOBAL_OFFSET_TABLE_|__(asan|ubsan|sanitizer|sancov|gcov|llvm)_.*|__start___sancov.*|__stop___sancov.*"
+allowed='memcpy|memmove|memset|memcmp|memchr|bcmp|strlen|strcmp|strncmp|snprintf|vsnprintf|inet_pton|inet_ntop'
+compiler="__(memcpy|memmove|memset|snprintf|vsnprintf)_chk|__stack_chk_(fail|guard)|_GLOBAL_OFFSET_TABLE_|__(asan|ubsan|sanitizer|sancov|gcov|llvm)_.*|__start___sancov.*|__stop___sancov.*"
 
 lists=$(mktemp -d)
 trap 'rm -rf "$lists"' EXIT

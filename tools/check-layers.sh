@@ -21,7 +21,7 @@ BEGIN {
   may["outside"] = "include" # integrations and addon
   # System headers that the pure layers may have.
   pure["include"] = " stdbool.h stddef.h stdint.h "
-  core = pure["include"] "string.h stdio.h limits.h arpa/inet.h "
+  core = pure["include"] "string.h stdio.h limits.h stdarg.h inttypes.h arpa/inet.h "
   pure["base"] = pure["wire"] = pure["stack"] = pure["tcp"] = core
 }
 function layer_of(path, part) {

@@ -98,6 +98,8 @@ int mst_host_open(const struct mst_host_options *options, mst_host **out, struct
     stamp_captures(host);
     error = mst_pcap_open(options->pcap_path, &host->pcap, failure);
   }
+  const char *trace_path = options && options->trace_path ? options->trace_path : secure_getenv("MULTISTACK_TRACE");
+  if (!error && trace_path && *trace_path) error = mst__trace_file_open(trace_path, &host->trace, failure);
   if (error) {
     mst_host_close(host);
     return error;
@@ -123,6 +125,7 @@ void mst_host_close(mst_host *host) {
   if (host->sw) mst_switch_destroy(host->sw);
   if (host->os) mst__os_linux_close(host->os);
   if (host->pcap) mst_pcap_close(host->pcap);
+  mst__trace_file_close(host);
   if (host->wait_fd >= 0) close(host->wait_fd);
   free(host);
 }
@@ -162,6 +165,10 @@ static int make_stack(struct mst__host_stack *entry, const struct mst_stack_opti
       .ctx = entry, .alloc = stack_alloc, .free = stack_free, .random = mst__host_random, .log = stack_log};
   options.net = (struct mst_net){
       .ctx = entry, .lease = stack_lease, .release = stack_release, .route = stack_route, .output = stack_output};
+  if (entry->host->trace && !options.trace) {
+    options.trace = mst__trace_file_event;
+    options.trace_ctx = entry;
+  }
   return mst_stack_create(&options, &entry->stack);
 }
 

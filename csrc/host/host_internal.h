@@ -5,6 +5,8 @@
 #include "multistack/host.h"
 
 struct mst__os_linux;
+struct mst__trace_file;
+struct mst_trace_event;
 
 /* A stack on a channel of its own. Its address is the ctx of the stack's env and net. */
 struct mst__host_stack {
@@ -19,6 +21,7 @@ struct mst_host {
   mst_switch *sw;
   struct mst__os_linux *os; /* NULL: alone */
   mst_pcap *pcap;
+  struct mst__trace_file *trace;  /* NULL: no trace */
   struct mst__host_stack *stacks; /* in the order they were added */
   unsigned stack_count, ports_waited_for;
   int wait_fd;
@@ -39,6 +42,14 @@ void mst__host_free(void *ctx, void *memory, size_t bytes);
 void mst__host_random(void *ctx, void *out, size_t bytes);
 void mst__host_log_stderr(void *ctx, enum mst_log_level level, const char *line);
 uint64_t mst__host_clock_ns(void);
+
+/* trace_file.c: the event trace of a host's stacks, in one file. */
+int mst__trace_file_open(const char *path, struct mst__trace_file **out, struct mst_failure *failure);
+/* mst_stack_options.trace, with a struct mst__host_stack. */
+void mst__trace_file_event(void *ctx, const struct mst_trace_event *event);
+/* Write what was gathered. */
+void mst__trace_file_flush(struct mst_host *host);
+void mst__trace_file_close(struct mst_host *host);
 
 /* os_linux.c: the OS as the switch needs it. */
 int mst__os_linux_open(struct mst__os_linux **out, struct mst_failure *failure);

@@ -75,6 +75,7 @@ void mst_host_flush(mst_host *host) {
   uint64_t now_ns = mst__host_clock_ns();
   for (struct mst__host_stack *entry = host->stacks; entry; entry = entry->next) mst_stack_flush(entry->stack, now_ns);
   if (mst_switch_process_channels(host->sw, CHANNEL_BUDGET, now_ns)) host->work_left = true;
+  mst__trace_file_flush(host);
 }
 
 uint64_t mst_host_deadline(const mst_host *host) {

@@ -173,7 +173,7 @@ static void statistics_are_one_json_object(void **state) {
   (void)state;
   mst_host *host;
   mst_stack *stack;
-  char text[8192], cut[100];
+  char text[65536], cut[100];
   assert_int_equal(mst_host_open(NULL, &host, NULL), 0);
   assert_int_equal(mst_host_add_stack(host, NULL, &stack), 0);
   assert_int_equal(mst_host_add_stack(host, NULL, &stack), 0);

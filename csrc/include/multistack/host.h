@@ -20,6 +20,8 @@ struct mst_host_options {
   const char *pcap_path;    /* record all packets of all channels as pcapng; NULL: no */
   void (*log)(void *ctx, enum mst_log_level level, const char *line); /* NULL: errors and warnings to stderr */
   void *log_ctx;
+  const char *trace_path; /* write the event trace of all stacks (TRACE.md); NULL: to where the environment's
+                             MULTISTACK_TRACE says, if it is set */
 };
 
 /* Open the ports and make a switch. With a device the OS reserves each held tuple and gives routes and neighbours;

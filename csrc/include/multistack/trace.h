@@ -76,6 +76,15 @@ const char *mst_trace_kind_name(enum mst_trace_kind kind);
 /* mst_stack_options.trace. The event is the stack's and lives for the call, which may not call the stack. */
 typedef void (*mst_trace_cb)(void *ctx, const struct mst_trace_event *event);
 
+/* The event as one line of JSON without its newline, as TRACE.md describes it. `stack` tells stacks of one file apart.
+ * Returns the length without NUL, as snprintf does; never above MST_TRACE_JSON_BYTES - 1. */
+#define MST_TRACE_JSON_BYTES 1024
+size_t mst_trace_json(const struct mst_trace_event *event, unsigned stack, char *out, size_t bytes);
+
+/* The first line of such a file, the same way. `title` needs no escape in JSON; `epoch_unix_ns` is the wall clock when
+ * the stack's clock was 0, 0: not known. */
+size_t mst_trace_json_header(const char *title, uint64_t epoch_unix_ns, char *out, size_t bytes);
+
 #ifdef __cplusplus
 }
 #endif
