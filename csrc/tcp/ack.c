@@ -5,13 +5,11 @@
 
 /* The window opens after a probe of one byte: it goes again with what follows it, not alone. */
 static void take_back_probe(struct mst_conn *conn) {
-  uint32_t seq, bytes;
   if (conn->snd_nxt - conn->snd_una == 1 && !conn->fin_sent) {
     conn->snd_nxt = conn->snd_sml = conn->snd_una;
-    conn->rtt_running = false;
-    conn->loss->resend_all(conn); /* which is nothing now */
-  } else if (conn->loss->next(conn, &seq, &bytes)) {
-    conn->loss->resend_all(conn);
+    mst__sent_clear(conn);
+  } else if (mst__recovery_next(conn)) {
+    mst__sent_mark_all_lost(conn);
   }
 }
 
@@ -37,17 +35,51 @@ void mst__window_update(struct mst_conn *conn, const struct mst__tcp *tcp) {
   conn->snd_wl2 = tcp->ack;
 }
 
-static void grow_window(struct mst_conn *conn, uint32_t acked_bytes, uint64_t rtt_ns) {
-  struct mst__cc_ack ack = {
+static uint64_t positive(uint64_t later, uint64_t earlier) {
+  return later > earlier ? later - earlier : 0;
+}
+
+/* draft-cheng-iccrg-delivery-rate-estimation 3.3: the slower of the two, sending and being acknowledged. */
+static void sample_rate(struct mst_conn *conn, const struct mst__ack *ack, struct mst__cc_ack *out) {
+  struct mst__sent_queue *sent = &conn->sent;
+  uint64_t now_ns = conn->stack->now_ns;
+  if (ack->any) {
+    uint64_t send_ns = positive(ack->newest_sent_ns, ack->newest_first_sent_ns);
+    uint64_t ack_ns = positive(now_ns, ack->newest_delivered_ns);
+    uint64_t interval_ns = send_ns > ack_ns ? send_ns : ack_ns;
+    out->prior_delivered = ack->newest_delivered;
+    out->app_limited = ack->newest_app_limited;
+    out->sample_bytes = sent->delivered - ack->newest_delivered;
+    out->interval_ns = interval_ns < conn->min_rtt_ns ? 0 : interval_ns;
+    sent->first_sent_ns = ack->newest_sent_ns;
+    sent->delivered_ns = now_ns;
+  }
+  if (sent->app_limited && sent->delivered > sent->app_limited) sent->app_limited = 0;
+}
+
+/* Loss recovery decides what may be sent: by proportional rate reduction, or two new segments of F-RTO's. */
+static bool governs_cwnd(const struct mst_conn *conn) {
+  const struct mst__recovery *r = &conn->recovery;
+  return r->phase == MST__PHASE_RECOVERY || r->phase == MST__PHASE_CWR || r->frto == MST__FRTO_NEW_DATA;
+}
+
+static void tell_congestion_control(struct mst_conn *conn, const struct mst__ack *ack) {
+  struct mst__cc_ack out = {
       .now_ns = conn->stack->now_ns,
-      .rtt_ns = rtt_ns,
+      .rtt_ns = ack->rtt_ns,
       .srtt_ns = conn->srtt_ns,
       .min_rtt_ns = conn->min_rtt_ns,
-      .acked_bytes = acked_bytes,
-      .delivered_bytes = acked_bytes,
+      .acked_bytes = ack->acked_bytes,
+      .delivered_bytes = (uint32_t)(conn->sent.delivered - ack->prior_delivered),
+      .lost_bytes = (uint32_t)(conn->sent.lost_total - ack->prior_lost_total),
+      .flight_bytes = mst__recovery_flight(conn),
+      .prior_flight_bytes = ack->prior_flight_bytes,
+      .delivered = conn->sent.delivered,
       .cwnd_limited = mst__window_is_used(conn),
+      .recovering = ack->was_recovering || governs_cwnd(conn),
   };
-  conn->cc.ops->on_ack(&conn->cc, &ack);
+  sample_rate(conn, ack, &out);
+  conn->cc.ops->on_ack(&conn->cc, &out);
   if (conn->cc.cwnd > CWND_MAX) conn->cc.cwnd = CWND_MAX;
 }
 
@@ -76,20 +108,39 @@ static void tell_writer(struct mst_conn *conn) {
   }
 }
 
-static void new_data_acked(struct mst_conn *conn, const struct mst__tcp *tcp) {
-  uint32_t acked = tcp->ack - conn->snd_una;
-  bool recovering = conn->loss->recovering(conn);
+/* SND.UNA moves. */
+static void advance(struct mst_conn *conn, struct mst__ack *ack) {
+  uint32_t acked = ack->tcp->ack - conn->snd_una;
   uint32_t data = acked < conn->sendq.bytes ? acked : conn->sendq.bytes; /* FIN takes a number and no byte */
-  uint64_t rtt_ns = mst__rtt_measure(conn, tcp);
   mst__sendq_advance(&conn->sendq, conn->stack, data);
   conn->bytes_acked += data;
-  conn->snd_una = tcp->ack;
+  conn->snd_una = ack->tcp->ack;
   if (mst__seq_lt(conn->snd_sml, conn->snd_una)) conn->snd_sml = conn->snd_una;
-  if (rtt_ns) mst__rtt_sample(conn, rtt_ns);
-  restart_retransmit_timer(conn);
-  conn->loss->on_ack(conn, &(struct mst__loss_ack){.acked_bytes = acked});
-  if (!recovering) grow_window(conn, data, rtt_ns);
-  tell_writer(conn);
+  ack->acked_bytes = acked;
+}
+
+static void measure(struct mst_conn *conn, struct mst__ack *ack) {
+  if (!ack->rtt_ns && ack->acked_bytes) ack->rtt_ns = mst__rtt_of_echo(conn, ack->tcp);
+  if (ack->rtt_ns) mst__rtt_sample(conn, ack->rtt_ns);
+}
+
+static void take(struct mst_conn *conn, struct mst__ack *ack) {
+  ack->prior_una = conn->snd_una;
+  ack->prior_flight_bytes = mst__recovery_flight(conn);
+  ack->prior_delivered = conn->sent.delivered;
+  ack->prior_lost_bytes = conn->sent.lost_bytes;
+  ack->prior_lost_total = conn->sent.lost_total;
+  ack->was_recovering = governs_cwnd(conn);
+  bool forward = mst__seq_gt(ack->tcp->ack, conn->snd_una);
+  if (forward) advance(conn, ack);
+  mst__sent_acked(conn, ack);
+  conn->sent.delivered += ack->delivered_bytes;
+  measure(conn, ack);
+  if (forward) restart_retransmit_timer(conn);
+  mst__recovery_on_ack(conn, ack);
+  tell_congestion_control(conn, ack);
+  mst__tlp_schedule(conn);
+  if (forward) tell_writer(conn);
   mst__output_wanted(conn);
 }
 
@@ -107,12 +158,9 @@ bool mst__ack_input(struct mst_conn *conn, const struct mst__tcp *tcp) {
     return false;
   }
   conn->probes = 0;
-  if (mst__seq_gt(tcp->ack, conn->snd_una)) {
-    new_data_acked(conn, tcp);
-  } else if (is_duplicate(conn, tcp)) {
-    conn->loss->on_ack(conn, &(struct mst__loss_ack){.duplicate = true});
-    mst__output_wanted(conn);
-  }
+  struct mst__ack ack = {.tcp = tcp, .duplicate = is_duplicate(conn, tcp)};
+  bool informs = conn->sack_ok && tcp->options.sack_count && mst__seq_ge(tcp->ack, conn->snd_una);
+  if (mst__seq_gt(tcp->ack, conn->snd_una) || ack.duplicate || informs) take(conn, &ack);
   mst__window_update(conn, tcp);
   return true;
 }

@@ -61,6 +61,7 @@ struct mst_conn *mst__conn_new(mst_stack *stack, mst_binding *binding, const str
   conn->sack_ok = !stack->tcp.no_sack;
   conn->iss = mst__isn(stack, flow);
   conn->snd_una = conn->snd_nxt = conn->snd_sml = conn->iss;
+  mst__sent_init(conn);
   conn->ts_offset = mst__ts_offset(stack, flow);
   conn->last_heard_ns = stack->now_ns;
   mst__list_push_back(&stack->tcp.all, &conn->all_node);
@@ -111,7 +112,7 @@ void mst__conn_established(struct mst_conn *conn) {
   conn->cc.cwnd = mst__initial_window(conn);
   conn->cc.ssthresh = UINT32_MAX;
   conn->cc.ops->init(&conn->cc, stack->now_ns);
-  conn->loss->init(conn);
+  mst__recovery_init(conn);
   conn->retries = 0;
   /* RFC 6298 5.7 */
   if (conn->syn_retransmitted && !conn->rtt_known) conn->rto_ns = 3 * MST__SECOND;
@@ -146,6 +147,7 @@ void mst__conn_free(struct mst_conn *conn) {
   mst__list_remove(&conn->borrowed_node);
   mst__list_remove(&conn->notice.node);
   mst__sendq_free(&conn->sendq, stack);
+  mst__sent_clear(conn);
   mst__recvq_free(&conn->recvq, stack);
   mst__tcp_binding_unref(conn->binding);
   stack->stats.conns--;
@@ -167,5 +169,6 @@ void mst__conn_die(struct mst_conn *conn, int error) {
   unhash(conn);
   mst__list_remove(&conn->output_node);
   mst__sendq_free(&conn->sendq, stack);
+  mst__sent_clear(conn);
   if (error) mst__conn_notify(conn, MST_EV_ERROR);
 }

@@ -12,6 +12,7 @@
 #include "tcp/recvq.h"
 #include "tcp/sack.h"
 #include "tcp/sendq.h"
+#include "tcp/sent.h"
 #include "wire/tcp.h"
 
 #define MST__MS 1000000ull
@@ -47,6 +48,8 @@ struct mst__flow {
 };
 
 enum mst__conn_timer {
+  MST__TIMER_REORDER,    /* RFC 8985 6.2 step 5 */
+  MST__TIMER_PROBE,      /* RFC 8985 7.2 */
   MST__TIMER_RETRANSMIT, /* RFC 6298; the persist timer of RFC 9293 3.8.6.1 while the peer's window is closed */
   MST__TIMER_DELACK,     /* RFC 9293 3.8.6.3 */
   MST__TIMER_KEEPALIVE,  /* RFC 9293 3.8.4 */
@@ -98,7 +101,6 @@ struct mst_conn {
   bool cwnd_limited : 1;
   bool syn_wanted : 1;   /* SYN or SYN,ACK is to be sent */
   bool probe_wanted : 1; /* a zero-window probe or keepalive is to be sent */
-  bool rtt_running : 1;
   bool rtt_known : 1;
   bool syn_retransmitted : 1;
   bool urgent : 1;       /* rcv_up is ahead of what was read */
@@ -136,8 +138,7 @@ struct mst_conn {
   uint64_t ts_recent_at_ns;
 
   /* RFC 6298 */
-  uint64_t srtt_ns, rttvar_ns, rto_ns, rtt_start_ns, min_rtt_ns;
-  uint32_t rtt_seq;
+  uint64_t srtt_ns, rttvar_ns, rto_ns, syn_sent_ns, min_rtt_ns;
   uint8_t retries;              /* of the retransmission timer, in a row */
   uint8_t probes;               /* of keepalive or persist, in a row */
   uint64_t first_unanswered_ns; /* when the oldest unanswered transmission went off; 0: none */
@@ -152,9 +153,8 @@ struct mst_conn {
   uint64_t pacing_at_ns; /* when what has been sent will have gone at the pacing rate */
   uint64_t pacing_max;   /* bytes a second that the application allows, 0: any */
   const struct mst__loss_ops *loss;
-  union {
-    struct mst__reno reno;
-  } recovery;
+  struct mst__recovery recovery;
+  struct mst__sent_queue sent;
 
   struct mst__sendq sendq; /* first byte is at snd_una, once SYN is acknowledged */
   struct mst__recvq recvq;
@@ -224,9 +224,10 @@ void mst__timers_run(struct mst__alarm *alarm);
 void mst__keepalive_restart(struct mst_conn *conn);
 
 /* --- rtt.c --- */
-/* What `tcp`, which acknowledges something new, tells of the round trip: from a timed segment that was not sent twice
- * (Karn), else from the echoed timestamp (RFC 7323 4.1); 0: nothing. Call before SND.UNA moves. */
-uint64_t mst__rtt_measure(struct mst_conn *conn, const struct mst__tcp *tcp);
+/* What the acknowledgment of our SYN tells of the round trip; 0: nothing. */
+uint64_t mst__rtt_of_syn(const struct mst_conn *conn, const struct mst__tcp *tcp);
+/* What an echoed timestamp tells (RFC 7323 4.1); 0: nothing. */
+uint64_t mst__rtt_of_echo(const struct mst_conn *conn, const struct mst__tcp *tcp);
 void mst__rtt_sample(struct mst_conn *conn, uint64_t rtt_ns);
 /* Undo all backing off. */
 void mst__rto_update(struct mst_conn *conn);
@@ -236,6 +237,17 @@ void mst__rto_update(struct mst_conn *conn);
 void mst__output_wanted(struct mst_conn *conn);
 /* Send all that may be sent. -MST_EAGAIN: the ring is full. */
 int mst__output(struct mst_conn *conn);
+/* Where the queued bytes end, and with them where FIN stands. */
+uint32_t mst__queue_end(const struct mst_conn *conn);
+/* What the congestion window, and what the peer's window leaves to send. */
+uint32_t mst__congestion_room(const struct mst_conn *conn);
+uint32_t mst__window_room(const struct mst_conn *conn);
+/* Whole segments that one packet can carry. */
+uint32_t mst__packet_payload_max(const struct mst_conn *conn);
+/* Send the next `bytes` that were not sent before. 0, -MST_EAGAIN: the ring is full, -MST_ENOMEM. */
+int mst__send_new_segment(struct mst_conn *conn, uint32_t bytes, bool fin);
+/* Something went out that is to be acknowledged. */
+void mst__retransmit_timer_start(struct mst_conn *conn);
 /* The window to offer now (RFC 9293 3.8.6.2.2), unscaled bytes; never takes back the right edge. */
 uint32_t mst__receive_window(const struct mst_conn *conn);
 
@@ -251,6 +263,12 @@ bool mst__window_is_used(const struct mst_conn *conn);
 /* How much of `room` may go now: all, a quantum, or nothing and a timer is set. */
 uint32_t mst__pacing_limit(struct mst_conn *conn, uint32_t room);
 void mst__pacing_sent(struct mst_conn *conn, uint32_t bytes);
+
+/* --- resend.c --- */
+/* Send again what loss recovery names. */
+int mst__resend(struct mst_conn *conn);
+/* Send the tail loss probe. */
+int mst__probe_send(struct mst_conn *conn);
 
 /* --- api.c --- */
 /* There is more room to receive: tell the peer when it is worth a segment. */

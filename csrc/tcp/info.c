@@ -33,11 +33,14 @@ static uint32_t ago_ms(const mst_conn *conn, uint64_t at_ns) {
 }
 
 static enum mst_tcp_ca_state ca_state(const mst_conn *conn) {
-  switch (conn->recovery.reno.phase) {
-  case MST__RENO_RECOVERY: return MST_CA_RECOVERY;
-  case MST__RENO_LOSS: return MST_CA_LOSS;
-  default: return conn->recovery.reno.duplicate_acks ? MST_CA_DISORDER : MST_CA_OPEN;
+  switch (conn->recovery.phase) {
+  case MST__PHASE_CWR: return MST_CA_CWR;
+  case MST__PHASE_RECOVERY: return MST_CA_RECOVERY;
+  case MST__PHASE_LOSS: return MST_CA_LOSS;
+  default: break;
   }
+  bool disorder = conn->sack_ok ? conn->sent.sacked_bytes != 0 : conn->recovery.reno.duplicate_acks != 0;
+  return disorder ? MST_CA_DISORDER : MST_CA_OPEN;
 }
 
 /* Who and how: identity, and what the handshake settled. */
@@ -67,7 +70,7 @@ static void tell_windows(const mst_conn *conn, struct mst_tcp_info *out) {
   out->unacked_bytes = sent;
   out->notsent_bytes = conn->sendq.bytes > sent ? conn->sendq.bytes - sent : 0;
   out->unread_bytes = conn->recvq.bytes;
-  out->flight_bytes = established ? conn->loss->flight(conn) : sent;
+  out->flight_bytes = established ? mst__recovery_flight(conn) : sent;
   out->pacing_rate = conn->cc.pacing_rate ? conn->cc.pacing_rate : UINT64_MAX;
   out->max_pacing_rate = conn->pacing_max ? conn->pacing_max : UINT64_MAX;
 }

@@ -17,8 +17,7 @@ uint32_t mst__receive_window(const struct mst_conn *conn) {
   return space - promised >= worth ? space : promised;
 }
 
-/* Where the queued bytes end, and with them where FIN stands. */
-static uint32_t queue_end(const struct mst_conn *conn) {
+uint32_t mst__queue_end(const struct mst_conn *conn) {
   if (conn->fin_sent) return conn->snd_nxt - 1;
   return conn->snd_una + conn->sendq.bytes;
 }
@@ -27,30 +26,22 @@ static uint32_t positive(uint32_t edge, uint32_t from) {
   return mst__seq_gt(edge, from) ? edge - from : 0;
 }
 
-static uint32_t congestion_room(const struct mst_conn *conn) {
-  uint32_t window = conn->cc.cwnd + conn->loss->allowance(conn), flight = conn->loss->flight(conn);
+uint32_t mst__congestion_room(const struct mst_conn *conn) {
+  uint32_t window = conn->cc.cwnd, flight = mst__recovery_flight(conn);
   return window > flight ? window - flight : 0;
 }
 
-/* Whole segments that one packet can carry. */
-static uint32_t packet_payload_max(const struct mst_conn *conn) {
+uint32_t mst__packet_payload_max(const struct mst_conn *conn) {
   uint32_t room = MST_PACKET_BYTES_MAX - MST__IP6_HEADER_BYTES - MST__TCP_HEADER_BYTES - MST__TCP_OPTIONS_MAX;
   uint32_t segment = mst__segment_bytes(conn);
   return room > segment ? room - room % segment : segment;
 }
 
-static void retransmit_timer_start(struct mst_conn *conn) {
+void mst__retransmit_timer_start(struct mst_conn *conn) {
   mst_stack *stack = conn->stack;
   if (!conn->first_unanswered_ns) conn->first_unanswered_ns = stack->now_ns;
   if (!mst__timer_is_set(conn, MST__TIMER_RETRANSMIT))
     mst__timer_set(conn, MST__TIMER_RETRANSMIT, stack->now_ns + conn->rto_ns);
-}
-
-static void rtt_start(struct mst_conn *conn) {
-  if (conn->rtt_running) return;
-  conn->rtt_running = true;
-  conn->rtt_seq = conn->snd_nxt;
-  conn->rtt_start_ns = conn->stack->now_ns;
 }
 
 static int send_syn(struct mst_conn *conn) {
@@ -60,47 +51,14 @@ static int send_syn(struct mst_conn *conn) {
   if (rc) return rc;
   conn->syn_wanted = false;
   if (conn->snd_nxt == conn->iss) {
-    rtt_start(conn);
+    conn->syn_sent_ns = conn->stack->now_ns;
     conn->snd_nxt = conn->snd_sml = conn->iss + 1;
   } else {
-    conn->rtt_running = false;
     conn->total_retrans++;
     conn->stack->stats.tcp_retrans_segs++;
     conn->stack->stats.tcp_syn_retrans++;
   }
-  retransmit_timer_start(conn);
-  return 0;
-}
-
-/* Send again what loss recovery names. The first byte outstanding may always go. */
-static int send_lost(struct mst_conn *conn) {
-  uint32_t seq, bytes, sent, end = queue_end(conn);
-  while (conn->loss->next(conn, &seq, &bytes)) {
-    bool closed = conn->snd_wnd == 0;
-    if (closed && !conn->probe_window) return 0;
-    uint32_t room = congestion_room(conn);
-    if (seq == conn->snd_una && room < mst__segment_bytes(conn)) room = mst__segment_bytes(conn);
-    room = mst__pacing_limit(conn, room);
-    if (!room) return 0;
-    bool fin = conn->fin_sent && seq + bytes == conn->snd_nxt;
-    uint32_t payload = mst__seq_lt(seq, end) ? bytes - fin : 0;
-    if (payload > room) payload = room;
-    if (payload > packet_payload_max(conn)) payload = packet_payload_max(conn);
-    if (closed && payload > 1) payload = 1; /* RFC 9293 3.8.6.1 */
-    fin = fin && seq + payload == end;
-    struct mst__segment segment = {.seq = seq, .payload_bytes = payload, .flags = MST__ACK | (fin ? MST__FIN : 0)};
-    if (seq + payload == end && payload) segment.flags |= MST__PSH;
-    int rc = mst__segment_send(conn, &segment, &sent);
-    if (rc) return rc;
-    if (sent < payload) fin = false;
-    mst__pacing_sent(conn, sent);
-    conn->rtt_running = false;
-    conn->total_retrans++;
-    conn->stack->stats.tcp_retrans_segs++;
-    conn->loss->on_retransmitted(conn, seq, sent + fin);
-    conn->probe_window = false;
-    retransmit_timer_start(conn);
-  }
+  mst__retransmit_timer_start(conn);
   return 0;
 }
 
@@ -115,13 +73,27 @@ static uint32_t sendable(const struct mst_conn *conn, uint32_t unsent, uint32_t 
   return 0;
 }
 
-static void sent_new(struct mst_conn *conn, uint32_t bytes, bool fin) {
-  if (bytes) rtt_start(conn);
-  if (bytes % mst__segment_bytes(conn)) conn->snd_sml = conn->snd_nxt + bytes;
-  conn->snd_nxt += bytes + fin;
+int mst__send_new_segment(struct mst_conn *conn, uint32_t bytes, bool fin) {
+  bool last = bytes && conn->snd_nxt + bytes == mst__queue_end(conn);
+  uint8_t flags = MST__ACK | (fin ? MST__FIN : 0) | (last ? MST__PSH : 0);
+  uint32_t seq = conn->snd_nxt, sent;
+  struct mst__sent *record = mst__sent_reserve(conn);
+  if (!record) return -MST_ENOMEM;
+  int rc = mst__segment_send(conn, &(struct mst__segment){seq, bytes, flags}, &sent);
+  if (rc) {
+    mst__sent_release(conn, record);
+    return rc;
+  }
+  fin = fin && sent == bytes;
+  mst__sent_add(conn, record, seq, seq + sent + fin);
+  if (sent % mst__segment_bytes(conn)) conn->snd_sml = seq + sent;
+  conn->snd_nxt += sent + fin;
+  conn->fin_sent = fin;
   conn->probe_window = false;
-  mst__pacing_sent(conn, bytes);
-  retransmit_timer_start(conn);
+  mst__prr_sent(conn, sent);
+  mst__pacing_sent(conn, sent);
+  mst__retransmit_timer_start(conn);
+  return 0;
 }
 
 /* Nothing is under way that would bring an ACK, and something waits for the window: RFC 9293 3.8.6.1. */
@@ -130,36 +102,45 @@ static void persist_timer_start(struct mst_conn *conn) {
   mst__timer_set(conn, MST__TIMER_RETRANSMIT, conn->stack->now_ns + conn->rto_ns);
 }
 
+/* What is delivered from now on tells of the application's pace, not the network's. */
+static void app_limited(struct mst_conn *conn) {
+  conn->cwnd_limited = false;
+  uint32_t flight = conn->sent.flight_bytes;
+  if (flight >= conn->cc.cwnd || conn->sent.lost_bytes) return;
+  conn->sent.app_limited = conn->sent.delivered + flight ? conn->sent.delivered + flight : 1;
+}
+
+uint32_t mst__window_room(const struct mst_conn *conn) {
+  return positive(conn->snd_una + conn->snd_wnd, conn->snd_nxt);
+}
+
 static int send_new(struct mst_conn *conn) {
-  uint32_t end = queue_end(conn), sent;
+  uint32_t end = mst__queue_end(conn);
   if (conn->fin_sent) return 0;
   if (end != conn->snd_nxt) mst__window_use_start(conn);
   for (;;) {
     uint32_t unsent = end - conn->snd_nxt;
     if (!unsent && !conn->fin_wanted) {
-      conn->cwnd_limited = false;
+      app_limited(conn);
       return 0;
     }
-    uint32_t window_room = positive(conn->snd_una + conn->snd_wnd, conn->snd_nxt), cwnd_room = congestion_room(conn);
+    uint32_t window_room = mst__window_room(conn), cwnd_room = mst__congestion_room(conn);
     uint32_t room = window_room < cwnd_room ? window_room : cwnd_room;
     conn->cwnd_limited = unsent > cwnd_room && cwnd_room <= window_room;
     if (room && unsent && !(room = mst__pacing_limit(conn, room))) return 0;
     uint32_t bytes = sendable(conn, unsent, room);
     if (!bytes && unsent && conn->probe_window) bytes = window_room && window_room < unsent ? window_room : 1;
-    if (bytes > packet_payload_max(conn)) bytes = packet_payload_max(conn);
+    if (bytes > mst__packet_payload_max(conn)) bytes = mst__packet_payload_max(conn);
     bool fin = conn->fin_wanted && bytes == unsent;
     if (!bytes && !fin) {
       if (unsent) persist_timer_start(conn);
       return 0;
     }
-    uint8_t flags = MST__ACK | (fin ? MST__FIN : 0) | (bytes && bytes == unsent ? MST__PSH : 0);
-    int rc = mst__segment_send(conn, &(struct mst__segment){conn->snd_nxt, bytes, flags}, &sent);
+    int rc = mst__send_new_segment(conn, bytes, fin);
+    if (rc == -MST_ENOMEM) return 0; /* something is under way: its ACK or its timer brings us here again */
     if (rc) return rc;
-    fin = fin && sent == bytes;
-    sent_new(conn, sent, fin);
-    if (!fin) continue;
-    conn->fin_sent = true;
-    return 0;
+    mst__tlp_schedule(conn);
+    if (conn->fin_sent) return 0;
   }
 }
 
@@ -185,8 +166,9 @@ int mst__output(struct mst_conn *conn) {
   if (conn->state == MST_CLOSED || conn->state == MST_TIME_WAIT) return 0;
   if (conn->syn_wanted) rc = send_syn(conn);
   if (conn->state == MST_SYN_SENT) return rc;
-  if (!rc && conn->state >= MST_ESTABLISHED) rc = send_lost(conn);
   uint32_t snd_nxt = conn->snd_nxt;
+  if (!rc && conn->recovery.probe_wanted) rc = mst__probe_send(conn);
+  if (!rc && conn->state >= MST_ESTABLISHED) rc = mst__resend(conn);
   if (!rc && conn->state >= MST_ESTABLISHED) rc = send_new(conn);
   if (conn->snd_nxt != snd_nxt || conn->cwnd_limited) mst__window_use_note(conn);
   if (!rc) rc = send_acks(conn);

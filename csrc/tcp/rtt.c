@@ -28,15 +28,15 @@ void mst__rto_update(struct mst_conn *conn) {
   conn->rto_ns = rto > MST__RTO_MAX_NS ? MST__RTO_MAX_NS : rto;
 }
 
-uint64_t mst__rtt_measure(struct mst_conn *conn, const struct mst__tcp *tcp) {
-  uint64_t now_ns = conn->stack->now_ns;
-  if (conn->rtt_running) {
-    if (mst__seq_le(tcp->ack, conn->rtt_seq)) return 0;
-    conn->rtt_running = false;
-    return now_ns - conn->rtt_start_ns ? now_ns - conn->rtt_start_ns : 1;
-  }
+uint64_t mst__rtt_of_echo(const struct mst_conn *conn, const struct mst__tcp *tcp) {
   if (!conn->ts_ok || !(tcp->options.has & MST__HAS_TIMESTAMPS) || !tcp->options.tsecr) return 0;
   uint32_t ms = mst__ts_now(conn->stack, conn->ts_offset) - tcp->options.tsecr;
   if (ms > MST__RTO_MAX_NS / MST__MS) return 0; /* an echo of what was never sent */
   return ms ? ms * MST__MS : MST__MS / 2;
+}
+
+uint64_t mst__rtt_of_syn(const struct mst_conn *conn, const struct mst__tcp *tcp) {
+  if (conn->syn_retransmitted) return mst__rtt_of_echo(conn, tcp);
+  uint64_t rtt_ns = conn->stack->now_ns - conn->syn_sent_ns;
+  return rtt_ns ? rtt_ns : 1;
 }

@@ -16,7 +16,7 @@ static void take_syn(struct mst_conn *conn, const struct mst__tcp *tcp) {
 }
 
 void mst__syn_acked(struct mst_conn *conn, const struct mst__tcp *tcp) {
-  uint64_t rtt_ns = mst__rtt_measure(conn, tcp);
+  uint64_t rtt_ns = mst__rtt_of_syn(conn, tcp);
   if (rtt_ns) mst__rtt_sample(conn, rtt_ns);
   conn->snd_una = tcp->ack;
   conn->first_unanswered_ns = 0;

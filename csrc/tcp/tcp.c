@@ -129,7 +129,7 @@ static void too_big(struct mst_conn *conn, uint32_t mtu) {
   stack->stats.tcp_pmtu_reductions++;
   mst__conn_set_path_mtu(conn, now);
   if (conn->state < MST_ESTABLISHED) return;
-  conn->loss->resend_all(conn);
+  mst__sent_mark_all_lost(conn);
   mst__output_wanted(conn);
 }
 

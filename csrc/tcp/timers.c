@@ -64,8 +64,7 @@ static void persist(struct mst_conn *conn) {
   if (!conn->first_unanswered_ns) conn->first_unanswered_ns = stack->now_ns;
   stack->stats.tcp_zero_window_probes++;
   conn->probe_window = true;
-  if (conn->snd_una != conn->snd_nxt) conn->loss->resend_all(conn);
-  conn->rtt_running = false;
+  if (conn->snd_una != conn->snd_nxt) mst__sent_mark_all_lost(conn);
   back_off(conn);
   mst__output_wanted(conn);
 }
@@ -81,12 +80,11 @@ static void retransmit_timeout(struct mst_conn *conn) {
   if (conn->retries++ >= retries_allowed(conn)) return timed_out(conn);
   stack->stats.tcp_timeouts++;
   mst__chrono_timeout(conn);
-  conn->rtt_running = false; /* Karn: RFC 6298 3 */
   if (conn->state == MST_SYN_SENT || conn->state == MST_SYN_RECEIVED) {
     conn->syn_wanted = true;
     conn->syn_retransmitted = true;
   } else {
-    conn->loss->on_timeout(conn);
+    mst__recovery_on_timeout(conn);
   }
   back_off(conn);
   mst__output_wanted(conn);
@@ -136,8 +134,12 @@ static void traced_run(struct mst_conn *conn, enum mst__conn_timer timer, void (
 
 void mst__timers_run(struct mst__alarm *alarm) {
   static void (*const run[MST__TIMER_COUNT])(struct mst_conn *) = {
-      [MST__TIMER_RETRANSMIT] = retransmit_timeout, [MST__TIMER_DELACK] = delayed_ack,
-      [MST__TIMER_KEEPALIVE] = keepalive,           [MST__TIMER_END] = end,
+      [MST__TIMER_REORDER] = mst__recovery_on_reorder_timer,
+      [MST__TIMER_PROBE] = mst__tlp_on_timer,
+      [MST__TIMER_RETRANSMIT] = retransmit_timeout,
+      [MST__TIMER_DELACK] = delayed_ack,
+      [MST__TIMER_KEEPALIVE] = keepalive,
+      [MST__TIMER_END] = end,
       [MST__TIMER_PACING] = mst__output_wanted,
   };
   struct mst_conn *conn = MST__CONTAINER(alarm, struct mst_conn, alarm);

@@ -25,7 +25,7 @@ static void fill(const struct mst_conn *conn, enum mst_trace_kind kind, struct m
       .snd_wnd_bytes = conn->snd_wnd,
       .cwnd_bytes = conn->cc.cwnd,
       .ssthresh_bytes = conn->cc.ssthresh,
-      .flight_bytes = conn->state >= MST_ESTABLISHED ? conn->loss->flight(conn) : 0,
+      .flight_bytes = conn->state >= MST_ESTABLISHED ? mst__recovery_flight(conn) : 0,
       .srtt_ns = conn->srtt_ns,
       .rttvar_ns = conn->rttvar_ns,
       .min_rtt_ns = conn->min_rtt_ns,

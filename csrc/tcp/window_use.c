@@ -12,7 +12,7 @@ static void keep_ssthresh(struct mst__cc *cc) {
 /* Once an RTO: halfway to what is used. What the network or the send buffer holds back, nobody can use. */
 static void decay(struct mst_conn *conn) {
   uint32_t used = mst__initial_window(conn);
-  if (conn->cc.ops->rate_based || conn->want_write || conn->loss->recovering(conn)) return;
+  if (conn->cc.ops->rate_based || conn->want_write || conn->recovery.phase != MST__PHASE_OPEN) return;
   if (conn->window_use.starved_bytes > used) used = conn->window_use.starved_bytes;
   if (used >= conn->cc.cwnd) return;
   keep_ssthresh(&conn->cc);

@@ -261,7 +261,11 @@ static void timeout(void **state) {
   script_silence(s, 0);
   assert_int_equal(script_info(s).snd_cwnd_bytes, MSS);
   assert_int_equal(script_info(s).snd_ssthresh_bytes, 5 * MSS);
-  ack(s, 1001); /* slow start again, go-back-N */
+  ack(s, 1001); /* RFC 5682 2.1 step 2b: two new segments first */
+  assert_true(script_next(s, 0));
+  assert_int_equal(s->last.seq - s->iss, 10001);
+  assert_true(script_next(s, 0));
+  ack(s, 1001); /* step 3a: slow start again, go-back-N */
   assert_true(script_next(s, 0));
   assert_int_equal(s->last.seq - s->iss, 1001);
   /* A second timeout of the same flight does not halve again (RFC 5681 3.1). */

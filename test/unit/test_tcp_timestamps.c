@@ -43,7 +43,7 @@ static void our_clock(void **state) {
   script_write(s, 10);
   script_out(s, "P. 1:11");
   uint32_t first = s->ts_recent;
-  script_wait(s, 100);
+  script_wait(s, 50);
   script_in(s, ". 1 ack 11");
   script_wait(s, 900);
   script_write(s, 10);

@@ -169,6 +169,7 @@ static void timeout(void **state) {
   trace.taken = trace.count;
   script_wait(s, 250);
   expect("timer_expired retransmit");
+  expect("segment_lost 1:1001");
   expect("timeout");
   expect("metrics_updated cwnd 1000 rto 400 ms");
   expect("segment_sent P. 1:1001 ack 1 win 65535 again");
@@ -193,8 +194,9 @@ static void fast_recovery(void **state) {
     script_in(s, ". 1 ack 1 win 20000");
     expect("segment_received . 1:1 ack 1 win 20000");
   }
+  expect("segment_lost 1:1001");
   expect("recovery_entered");
-  expect("metrics_updated cwnd 2500 rto 200 ms");
+  expect("metrics_updated cwnd 2000 rto 200 ms");
   assert_int_equal(trace.events[trace.taken - 1].ssthresh_bytes, 2500);
   expect("segment_sent . 1:1001 ack 1 win 65535 again");
   expect_nothing();

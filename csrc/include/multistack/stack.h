@@ -110,6 +110,12 @@ uint64_t mst_stack_next_deadline(const mst_stack *stack);
   X(tcp_abort_on_close, "TcpExtTCPAbortOnClose", "resets since a close left data unread")                              \
   X(tcp_abort_on_timeout, "TcpExtTCPAbortOnTimeout", "connections given up since the peer was silent for too long")    \
   X(tcp_embryonic_rsts, "TcpExtEmbryonicRsts", "resets taken in in SYN-RECEIVED")                                      \
+  X(tcp_recoveries, "TcpExtTCPSackRecovery", "fast recoveries begun, with SACK or without")                            \
+  X(tcp_loss_probes, "TcpExtTCPLossProbes", "tail loss probes sent (RFC 8985 7)")                                      \
+  X(tcp_loss_probe_recovery, "TcpExtTCPLossProbeRecovery", "losses that a tail loss probe repaired")                   \
+  X(tcp_spurious_rtos, "TcpExtTCPSpuriousRTOs", "timeouts found spurious and undone")                                  \
+  X(tcp_spurious_recoveries, NULL, "recoveries found spurious and undone")                                             \
+  X(tcp_sack_reneging, "TcpExtTCPSACKReneging", "peers that dropped what they had SACKed")                             \
   X(tcp_challenge_acks, "TcpExtTCPChallengeACK", "challenge ACKs sent (RFC 5961)")                                     \
   X(tcp_delayed_acks, "TcpExtDelayedACKs", "delayed ACKs sent by timer")                                               \
   X(tcp_zero_window_probes, "TcpExtTCPWinProbe", "zero-window probes sent")                                            \

@@ -1,0 +1,42 @@
+/* Forward RTO recovery (RFC 5682): after a timeout new data tells whether the old had only been late. */
+#include "tcp/conn.h"
+
+/* Whether something that was not sent before may go. */
+static bool has_new_data(const struct mst_conn *conn) {
+  return !conn->fin_sent && mst__queue_end(conn) != conn->snd_nxt && mst__window_room(conn) >= mst__segment_bytes(conn);
+}
+
+static void conventional(struct mst_conn *conn, uint32_t segments_max) {
+  uint32_t window = segments_max * mst__segment_bytes(conn);
+  conn->recovery.frto = MST__FRTO_OFF;
+  if (conn->cc.cwnd > window) conn->cc.cwnd = window;
+}
+
+/* Step 2: the retransmitted segment is answered. */
+static void after_retransmission(struct mst_conn *conn, const struct mst__ack *ack) {
+  struct mst__recovery *r = &conn->recovery;
+  if (!ack->acked_bytes) {
+    if (!conn->sack_ok && ack->duplicate) conventional(conn, 1); /* 2.1 step 2a */
+    return;
+  }
+  if (mst__seq_ge(conn->snd_una, r->point) || !has_new_data(conn)) return conventional(conn, 2);
+  r->frto = MST__FRTO_NEW_DATA;
+  conn->cc.cwnd = mst__recovery_flight(conn) + 2 * mst__segment_bytes(conn);
+}
+
+/* Step 3: the first answer to new data, or to what was late. */
+static void after_new_data(struct mst_conn *conn, const struct mst__ack *ack) {
+  struct mst__recovery *r = &conn->recovery;
+  if (!ack->acked_bytes && !ack->duplicate && !ack->sacked) return;
+  bool beyond = mst__seq_gt(conn->snd_una, r->point) || (ack->any && mst__seq_gt(ack->newest_end, r->point));
+  if (beyond || !ack->original) return conventional(conn, 3); /* a */
+  r->frto = MST__FRTO_OFF;                                    /* b */
+  mst__undo_timeout(conn, ack);
+}
+
+void mst__frto_on_ack(struct mst_conn *conn, const struct mst__ack *ack) {
+  if (conn->recovery.frto == MST__FRTO_WAIT)
+    after_retransmission(conn, ack);
+  else if (conn->recovery.frto == MST__FRTO_NEW_DATA)
+    after_new_data(conn, ack);
+}

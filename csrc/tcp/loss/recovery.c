@@ -1,0 +1,123 @@
+/* The phases of loss recovery, from one to the next. */
+#include "tcp/trace.h"
+
+void mst__recovery_init(struct mst_conn *conn) {
+  conn->recovery = (struct mst__recovery){.point = conn->snd_una, .probe_rtt_known = conn->rtt_known};
+  conn->loss = conn->sack_ok ? &mst__loss_rack : &mst__loss_reno;
+  conn->loss->init(conn);
+}
+
+uint32_t mst__recovery_flight(const struct mst_conn *conn) {
+  uint32_t flight = conn->sent.flight_bytes, left = conn->loss->left ? conn->loss->left(conn) : 0;
+  return flight > left ? flight - left : 0;
+}
+
+static uint32_t flight_size(const struct mst_conn *conn) {
+  uint32_t outstanding = conn->snd_nxt - conn->snd_una;
+  return outstanding < conn->cc.cwnd ? outstanding : conn->cc.cwnd;
+}
+
+static void probe_forget(struct mst_conn *conn) {
+  conn->recovery.probe_wanted = conn->recovery.probe_out = false; /* RFC 8985 7.1 */
+  mst__timer_clear(conn, MST__TIMER_PROBE);
+}
+
+void mst__recovery_enter(struct mst_conn *conn, enum mst__recovery_phase phase) {
+  struct mst__recovery *r = &conn->recovery;
+  bool reducing = r->phase == MST__PHASE_CWR;
+  r->phase = (uint8_t)phase;
+  r->point = conn->snd_nxt;
+  probe_forget(conn);
+  if (phase == MST__PHASE_RECOVERY) conn->stack->stats.tcp_recoveries++;
+  if (reducing) return; /* once a window */
+  mst__undo_remember(conn);
+  mst__prr_begin(conn);
+  enum mst__cc_signal signal = phase == MST__PHASE_CWR ? MST__CC_ECN : MST__CC_LOSS;
+  uint32_t cwnd = conn->cc.cwnd;
+  conn->cc.ops->on_congestion(&conn->cc, signal, flight_size(conn), conn->stack->now_ns);
+  if (!conn->cc.ops->rate_based) conn->cc.cwnd = cwnd; /* it goes down by and by */
+  mst__trace(conn, MST_TRACE_RECOVERY_ENTERED);
+}
+
+void mst__recovery_on_mark(struct mst_conn *conn) {
+  if (conn->recovery.phase == MST__PHASE_OPEN) mst__recovery_enter(conn, MST__PHASE_CWR);
+}
+
+static void leave(struct mst_conn *conn) {
+  struct mst__recovery *r = &conn->recovery;
+  bool by_rate = conn->cc.ops->rate_based;
+  if (r->phase != MST__PHASE_LOSS && !by_rate) conn->cc.cwnd = conn->cc.ssthresh;
+  if (r->phase != MST__PHASE_CWR) conn->loss->on_leave(conn);
+  r->phase = MST__PHASE_OPEN;
+  r->frto = MST__FRTO_OFF;
+  mst__trace(conn, MST_TRACE_RECOVERY_LEFT);
+}
+
+/* RFC 2018 8: the first of what is outstanding cannot have arrived, or the ACK field would have passed it. */
+static bool reneged(const struct mst_conn *conn) {
+  const struct mst__sent *first = mst__sent_first(&conn->sent);
+  return first && first->flags & MST__SENT_SACKED;
+}
+
+void mst__recovery_on_ack(struct mst_conn *conn, struct mst__ack *ack) {
+  struct mst__recovery *r = &conn->recovery;
+  if (conn->sack_ok) mst__tlp_on_ack(conn, ack);
+  if (r->phase == MST__PHASE_LOSS && r->frto) mst__frto_on_ack(conn, ack);
+  if (mst__undo_on_ack(conn, ack)) return;
+  if (r->phase != MST__PHASE_OPEN && mst__seq_ge(conn->snd_una, r->point)) leave(conn);
+  bool lost = conn->loss->detect(conn, ack);
+  if (lost && r->phase <= MST__PHASE_CWR) mst__recovery_enter(conn, MST__PHASE_RECOVERY);
+  if ((r->phase == MST__PHASE_RECOVERY || r->phase == MST__PHASE_CWR) && !conn->cc.ops->rate_based)
+    mst__prr_on_ack(conn, ack);
+}
+
+void mst__recovery_on_reorder_timer(struct mst_conn *conn) {
+  struct mst__recovery *r = &conn->recovery;
+  if (!conn->loss->detect(conn, NULL)) return;
+  if (r->phase <= MST__PHASE_CWR) {
+    struct mst__ack nothing = {.prior_lost_bytes = 0};
+    mst__recovery_enter(conn, MST__PHASE_RECOVERY);
+    if (!conn->cc.ops->rate_based) mst__prr_on_ack(conn, &nothing);
+  }
+  mst__output_wanted(conn);
+}
+
+void mst__recovery_on_timeout(struct mst_conn *conn) {
+  struct mst__recovery *r = &conn->recovery;
+  /* RFC 5681 3.1: ssthresh is reduced once, not for each timeout of the same segment. RFC 5682 2.1 step 1. */
+  bool again = r->phase == MST__PHASE_LOSS && conn->retries > 1;
+  bool fresh = r->phase <= MST__PHASE_CWR || (again && r->frto == MST__FRTO_WAIT);
+  if (!again) {
+    mst__undo_remember(conn);
+    conn->cc.ops->on_congestion(&conn->cc, MST__CC_TIMEOUT, flight_size(conn), conn->stack->now_ns);
+  }
+  conn->cc.cwnd = mst__segment_bytes(conn);
+  probe_forget(conn);
+  mst__timer_clear(conn, MST__TIMER_REORDER);
+  if (reneged(conn)) {
+    mst__sent_forget_sacks(conn);
+    conn->stack->stats.tcp_sack_reneging++;
+    fresh = false;
+  }
+  r->phase = MST__PHASE_LOSS;
+  r->frto = fresh ? MST__FRTO_WAIT : MST__FRTO_OFF;
+  r->point = conn->snd_nxt;
+  conn->loss->on_timeout(conn);
+  mst__trace(conn, MST_TRACE_TIMEOUT);
+}
+
+struct mst__sent *mst__recovery_next(const struct mst_conn *conn) {
+  const struct mst__list *lost = &conn->sent.lost;
+  if (mst__list_empty(lost) || conn->recovery.frto == MST__FRTO_NEW_DATA) return NULL;
+  return mst__sent_at(lost->next);
+}
+
+void mst__recovery_retransmitted(struct mst_conn *conn, struct mst__sent *sent, uint32_t bytes) {
+  struct mst__recovery *r = &conn->recovery;
+  if (bytes < mst__sent_bytes(sent)) mst__sent_split(conn, sent, sent->node.seq + bytes);
+  mst__sent_again(conn, sent);
+  r->undo_retransmits += bytes;
+  if (r->retransmit_seen) return;
+  r->retransmit_seen = true;
+  r->retransmit_ts = mst__ts_now(conn->stack, conn->ts_offset);
+}
