@@ -138,7 +138,8 @@ struct mst_conn {
   uint64_t ts_recent_at_ns;
 
   /* RFC 6298 */
-  uint64_t srtt_ns, rttvar_ns, rto_ns, syn_sent_ns, min_rtt_ns;
+  uint64_t srtt_ns, rttvar_ns, rto_ns, min_rtt_ns;
+  uint64_t syn_sent_ns; /* 0: more than once */
   uint8_t retries;              /* of the retransmission timer, in a row */
   uint8_t probes;               /* of keepalive or persist, in a row */
   uint64_t first_unanswered_ns; /* when the oldest unanswered transmission went off; 0: none */

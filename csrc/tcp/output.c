@@ -54,6 +54,7 @@ static int send_syn(struct mst_conn *conn) {
     conn->syn_sent_ns = conn->stack->now_ns;
     conn->snd_nxt = conn->snd_sml = conn->iss + 1;
   } else {
+    conn->syn_sent_ns = 0;
     conn->total_retrans++;
     conn->stack->stats.tcp_retrans_segs++;
     conn->stack->stats.tcp_syn_retrans++;

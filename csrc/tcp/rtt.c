@@ -36,7 +36,7 @@ uint64_t mst__rtt_of_echo(const struct mst_conn *conn, const struct mst__tcp *tc
 }
 
 uint64_t mst__rtt_of_syn(const struct mst_conn *conn, const struct mst__tcp *tcp) {
-  if (conn->syn_retransmitted) return mst__rtt_of_echo(conn, tcp);
+  if (!conn->syn_sent_ns) return mst__rtt_of_echo(conn, tcp);
   uint64_t rtt_ns = conn->stack->now_ns - conn->syn_sent_ns;
   return rtt_ns ? rtt_ns : 1;
 }
