@@ -30,4 +30,13 @@ while IFS= read -r quoted; do
     [[ -e $quoted || -e csrc/tcp/$quoted || -e test/unit/$quoted ]] || complain "$quoted"
   fi
 done < <(grep -o '`[^`]*`' RFCS.md | tr -d '`')
+
+# Each MUST and SHOULD of RFC 9293 that the table has is shown by a packet script, or is said to be none for packets.
+exempt=$(grep '^Not for packets:' RFCS.md)
+while IFS= read -r id; do
+  [[ $exempt == *"$id"[,.]* ]] || grep -qE "^# .*$id\b" test/script/rfc9293/*.pkt || {
+    echo "RFCS.md has $id, which no script in test/script/rfc9293 names"
+    missing=1
+  }
+done < <(grep -oE '^\| (MUST|SHLD|REC|MAY)[^|]*' RFCS.md | grep -oE '(MUST|SHLD)-[0-9]+')
 exit $missing

@@ -212,13 +212,15 @@ static void call_accept(struct run *run, char *arguments) {
   mst_conn_set_event(conn, on_event, run);
 }
 
-/* bind PORT: connect goes from it. */
+/* bind PORT [self]: connect goes from it, and from the stack's own address. */
 static void call_bind(struct run *run, char *arguments) {
   struct script *s = run->s;
   int64_t want = wanted_result(run, arguments, 0);
   struct mst_endpoint local = {.addr = s->ip6 ? MST_ADDR_ANY6 : MST_ADDR_ANY4};
   local.port = (uint16_t)word_number(run, word_need(run, &arguments, "the port"));
-  word_end(run, arguments);
+  const char *address = word_next(&arguments);
+  if (address && !strcmp(address, "self")) local.addr = s->ip6 ? s->node->ip6 : s->node->ip4;
+  if (address && strcmp(address, "self")) run_fail(run, "bind does not take \"%s\"", address);
   if (run->binding) mst_unbind(run->binding);
   run->binding = NULL;
   check_result(run, mst_bind(s->stack, MST_TCP, &local, 0, &run->binding), want);
@@ -385,6 +387,13 @@ static struct handshake handshake_of(struct run *run, char *arguments) {
   return h;
 }
 
+/* The peer's clock goes on from the timestamp of its SYN. */
+static void take_clock(struct run *run, const char *syn) {
+  struct spec spec;
+  if (spec_parse(syn, &spec) || !spec.options.ts) return;
+  run->s->ts_base = spec.options.tsval.value - (uint32_t)((run->s->sim->now_ns - run->s->start_ns) / SIM_MS);
+}
+
 static void pass(struct run *run, uint64_t duration_ns) {
   packets_none_until(run, run->s->sim->now_ns + duration_ns);
 }
@@ -396,6 +405,7 @@ static void call_established(struct run *run, char *arguments) {
   if (!s->listener) call_listen(run, nothing);
   snprintf(line, sizeof line, "S 0 win %s %s", h.window, h.options);
   packet_in(run, line, true);
+  take_clock(run, line);
   packet_out(run, "S. 0 ack 1", s->sim->now_ns);
   s->timestamps = spec_get_options(&s->last).ts;
   pass(run, h.rtt_ns);
@@ -416,6 +426,7 @@ static void call_connected(struct run *run, char *arguments) {
   pass(run, h.rtt_ns);
   snprintf(line, sizeof line, "S. 0 ack 1 win %s %s", h.window, h.options);
   packet_in(run, line, true);
+  take_clock(run, line);
   packet_out(run, ". 1 ack 1", s->sim->now_ns);
   s->events = 0;
 }

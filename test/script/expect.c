@@ -107,17 +107,24 @@ static const struct {
     FIELD(total_rto_time_ms),
 };
 
-static void expect_info(struct run *run, char *arguments) {
-  const char *name = word_need(run, &arguments, "the field");
+bool info_field(struct run *run, const char *name, size_t length, int64_t *out) {
   struct mst_tcp_info info;
   if (!info_of(run, &info)) run_fail(run, "there is no connection");
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-    if (strcmp(fields[i].name, name)) continue;
+    if (strncmp(fields[i].name, name, length) || fields[i].name[length]) continue;
     uint64_t value = 0;
     memcpy(&value, (const char *)&info + fields[i].offset, fields[i].bytes); /* little endian */
-    return compare(run, name, (int64_t)value, arguments);
+    *out = (int64_t)value;
+    return true;
   }
-  run_fail(run, "mst_tcp_info has no field \"%s\"", name);
+  return false;
+}
+
+static void expect_info(struct run *run, char *arguments) {
+  const char *name = word_need(run, &arguments, "the field");
+  int64_t value;
+  if (!info_field(run, name, strlen(name), &value)) run_fail(run, "mst_tcp_info has no field \"%s\"", name);
+  compare(run, name, value, arguments);
 }
 
 static void expect_state(struct run *run, char *arguments) {

@@ -121,7 +121,9 @@ static void take(struct run *run, const struct spec *spec, const char *text, uin
   if (!packet_next(run, until_ns)) run_fail(run, "nothing came:\n  expected  > %s", text);
   last_text(run, came, sizeof came);
   struct spec_base base = script_base(s, true);
-  bool other = s->last.destination_port != s->peer_port || s->last.source_port != s->local_port;
+  const struct mst_addr *local = run->ip6 ? &s->node->ip6 : &s->node->ip4;
+  bool other = s->last.destination_port != s->peer_port || s->last.source_port != s->local_port ||
+               !mst_addr_equal(&s->last.source, local);
   if (other) run_fail(run, "a segment of another connection came:\n  expected  > %s\n  came      > %s", text, came);
   if (!spec_matches(spec, &s->last, &base, why, sizeof why))
     run_fail(run, "another segment came:\n  expected  > %s\n  came      > %s\n  that is     %s", text, came, why);

@@ -101,5 +101,7 @@ bool tcp_option_of(const char *name, enum mst_tcp_option *out);
 
 /* --- expect.c --- */
 void expect(struct run *run, char *arguments);
+/* A field of mst_tcp_info by its name. */
+bool info_field(struct run *run, const char *name, size_t length, int64_t *out);
 
 #endif

@@ -111,10 +111,16 @@ static size_t name_length(const char *at) {
 
 static int64_t variable_value(struct run *run, const char **at) {
   size_t length = name_length(*at);
+  if (length == 3 && !strncmp(*at, "iss", 3) && run->s) {
+    *at += length;
+    return run->s->iss;
+  }
   struct run_variable *v = variable(run, *at, length);
-  if (!v) run_fail(run, "there is no variable \"%.*s\"", (int)length, *at);
+  int64_t value = v ? v->value : 0;
+  if (!v && !(run->s && info_field(run, *at, length, &value)))
+    run_fail(run, "there is no variable \"%.*s\"", (int)length, *at);
   *at += length;
-  return v->value;
+  return value;
 }
 
 static void skip_spaces(const char **at) {
@@ -143,11 +149,11 @@ static int64_t factor(struct run *run, const char **at) {
 
 static int64_t term(struct run *run, const char **at) {
   int64_t value = factor(run, at);
-  for (skip_spaces(at); **at == '*' || **at == '/'; skip_spaces(at)) {
+  for (skip_spaces(at); **at && strchr("*/%", **at); skip_spaces(at)) {
     char sign = *(*at)++;
     int64_t by = factor(run, at);
-    if (sign == '/' && !by) run_fail(run, "division by zero");
-    value = sign == '*' ? value * by : value / by;
+    if (sign != '*' && !by) run_fail(run, "division by zero");
+    value = sign == '*' ? value * by : sign == '/' ? value / by : value % by;
   }
   return value;
 }

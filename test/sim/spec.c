@@ -441,6 +441,9 @@ bool spec_matches(const struct spec *spec, const struct sim_segment *g, const st
   if (spec->has_ttl && g->ttl != spec->ttl) differs(&why, "ttl", g->ttl, spec->ttl);
   if (spec->has_tos && (g->tos & spec->tos_mask) != spec->tos) differs(&why, "tos", g->tos, spec->tos);
   struct spec_options got = spec_get_options(g);
+  const uint8_t hex_bytes = spec->options.hex_bytes;
+  if (hex_bytes && (hex_bytes != g->options_bytes || memcmp(spec->options.hex, g->options, hex_bytes)))
+    put(&why, "%sother bytes of options", why.used ? "; " : "");
   compare_options(&why, &spec->options, &got, base);
   return why.used == 0;
 }
