@@ -47,6 +47,12 @@ struct mst__flow {
   uint8_t kind; /* enum mst__flow_kind */
 };
 
+/* How many challenge ACKs a peer has had of late. */
+struct mst__throttle {
+  uint32_t period;
+  uint8_t count;
+};
+
 enum mst__conn_timer {
   MST__TIMER_REORDER,    /* RFC 8985 6.2 step 5 */
   MST__TIMER_PROBE,      /* RFC 8985 7.2 */
@@ -146,6 +152,7 @@ struct mst_conn {
   uint64_t last_heard_ns;
   uint64_t last_data_ns; /* when data was last sent */
   uint64_t probe_answered_ns;
+  struct mst__throttle challenges;
   uint64_t last_data_received_ns; /* 0: never */
   struct mst__chrono chrono;
 
@@ -297,9 +304,6 @@ int mst__reply_send(mst_stack *stack, const struct mst__reply *reply);
 void mst__reset_reply(mst_stack *stack, const struct mst__ip *ip, const struct mst__tcp *tcp);
 /* Reset the peer of a connection. */
 void mst__reset_send(struct mst_conn *conn);
-/* RFC 5961 7: an ACK that tells the truth, limited. */
-void mst__challenge_ack(struct mst_conn *conn);
-bool mst__challenge_allowed(mst_stack *stack);
 uint32_t mst__ts_now(const mst_stack *stack, uint32_t offset);
 /* Bytes of options in every segment with data. */
 static inline uint32_t mst__option_bytes(const struct mst_conn *conn) {
@@ -311,6 +315,12 @@ static inline uint32_t mst__segment_bytes(const struct mst_conn *conn) {
   MST_ASSERT(bytes > 0 && bytes <= conn->snd_mss);
   return bytes;
 }
+
+/* --- challenge.c --- */
+/* RFC 5961 7: an ACK that tells the truth, limited. */
+void mst__challenge_ack(struct mst_conn *conn);
+/* Whether one more may go to the peer that has this throttle; counted. */
+bool mst__challenge_allowed(mst_stack *stack, struct mst__throttle *throttle);
 
 /* --- isn.c --- */
 /* A hash of the four-tuple and `more` under the stack's secret key, another for each purpose. */

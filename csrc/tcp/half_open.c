@@ -134,11 +134,10 @@ void mst__half_open_each(const struct mst_listener *listener, void (*each)(const
 
 /* --- input --- */
 
-static void challenge(const struct mst__half_open *h) {
+static void challenge(struct mst__half_open *h) {
   mst_stack *stack = stack_of(h);
   struct mst__reply reply;
-  if (!mst__challenge_allowed(stack)) return;
-  stack->stats.tcp_challenge_acks++;
+  if (!mst__challenge_allowed(stack, &h->challenges)) return;
   reply_fill(h, &reply);
   mst__reply_send(stack, &reply);
 }
@@ -152,7 +151,7 @@ static void repeated_syn(struct mst__half_open *h) {
 }
 
 /* RFC 7323 3.2 and 5.3. */
-static bool paws_rejects(const struct mst__half_open *h, const struct mst__tcp *tcp) {
+static bool paws_rejects(struct mst__half_open *h, const struct mst__tcp *tcp) {
   if (!h->terms.ts_ok || tcp->flags & MST__RST) return false;
   if (!(tcp->options.has & MST__HAS_TIMESTAMPS)) return true;
   if (!mst__seq_lt(tcp->options.tsval, h->terms.ts_recent)) return false;

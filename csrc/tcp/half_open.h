@@ -16,6 +16,7 @@ struct mst__half_open {
   uint32_t path_mtu;
   uint16_t peer_window, window; /* of the SYN, and of our SYN,ACK */
   uint8_t retries;
+  struct mst__throttle challenges;
   struct mst__terms terms;
 };
 

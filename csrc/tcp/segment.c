@@ -3,7 +3,6 @@
 #include "wire/checksum.h"
 
 #define HEADERS_MAX (MST__IP6_HEADER_BYTES + MST__TCP_HEADER_BYTES + MST__TCP_OPTIONS_MAX)
-#define CHALLENGES_PER_SECOND 1000 /* RFC 5961 7; a number that an attacker cannot learn from, see below */
 
 uint32_t mst__ts_now(const mst_stack *stack, uint32_t offset) {
   return (uint32_t)(stack->now_ns / MST__MS) + offset;
@@ -212,24 +211,4 @@ void mst__reset_send(struct mst_conn *conn) {
   reply.flags |= MST__RST;
   mst__trace_reset(conn, &reply);
   mst__reply_send(conn->stack, &reply);
-}
-
-/* RFC 5961 7: the budget is shared by all connections, so a part of it that is drawn anew each second is random, lest
- * an attacker count what is left of it (CVE-2016-5696). */
-bool mst__challenge_allowed(mst_stack *stack) {
-  uint64_t second = stack->now_ns / MST__SECOND;
-  if (second != stack->tcp.challenge_second) {
-    stack->tcp.challenge_second = second;
-    stack->tcp.challenge_count = CHALLENGES_PER_SECOND / 2 + mst__random32(stack) % CHALLENGES_PER_SECOND;
-  }
-  if (!stack->tcp.challenge_count) return false;
-  stack->tcp.challenge_count--;
-  return true;
-}
-
-void mst__challenge_ack(struct mst_conn *conn) {
-  if (!mst__challenge_allowed(conn->stack)) return;
-  conn->stack->stats.tcp_challenge_acks++;
-  conn->ack_now = true;
-  mst__output_wanted(conn);
 }

@@ -25,11 +25,20 @@ static void answer_probe(struct mst_conn *conn) {
   mst__output_wanted(conn);
 }
 
-/* An answer that tells where we are. */
+/* Text that our peer may well have sent: it ends not further back than a window. */
+static bool plausible(const struct mst_conn *conn, const struct mst__tcp *tcp) {
+  uint32_t window = conn->receive_buffer_bytes > 65535 ? conn->receive_buffer_bytes : 65535;
+  uint32_t end = tcp->seq + segment_length(tcp), oldest = conn->rcv_nxt - window;
+  return !(tcp->flags & MST__SYN) && end - oldest <= conn->rcv_adv - oldest;
+}
+
+/* An answer that tells where we are. What was sent twice is answered each time: its sender counts (RFC 5681 4.2, RFC
+ * 2883). */
 static void acknowledge_unacceptable(struct mst_conn *conn, const struct mst__tcp *tcp) {
   if (tcp->flags & MST__RST) return;
   if (!segment_length(tcp)) return answer_probe(conn);
-  if (!(tcp->flags & MST__SYN)) mst__sack_old(conn, tcp->seq, tcp->seq + segment_length(tcp));
+  if (!plausible(conn, tcp)) return mst__challenge_ack(conn);
+  mst__sack_old(conn, tcp->seq, tcp->seq + segment_length(tcp));
   mst__owe_ack(conn);
 }
 

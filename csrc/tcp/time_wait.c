@@ -12,6 +12,7 @@ struct mst__time_wait {
   uint32_t snd_nxt, rcv_nxt, rcv_adv, ts_recent, ts_offset;
   uint16_t window;
   bool ts_ok;
+  struct mst__throttle challenges;
 };
 
 static struct mst__time_wait *of_flow(struct mst__flow *flow) {
@@ -106,10 +107,10 @@ static void reopen(struct mst__time_wait *tw, mst_binding *binding, const struct
 }
 
 /* RFC 1337: a reset does not end TIME-WAIT; RFC 5961 3.2: one that is inexact is challenged. */
-static void reset_input(const struct mst__time_wait *tw, const struct mst__tcp *tcp) {
+static void reset_input(struct mst__time_wait *tw, const struct mst__tcp *tcp) {
   mst__drop(tw->stack, MST_DROP_TCP_RST_INVALID);
   bool inexact = mst__seq_gt(tcp->seq, tw->rcv_nxt) && mst__seq_lt(tcp->seq, tw->rcv_adv);
-  if (inexact && mst__challenge_allowed(tw->stack)) acknowledge(tw);
+  if (inexact && mst__challenge_allowed(tw->stack, &tw->challenges)) acknowledge(tw);
 }
 
 void mst__time_wait_input(mst_stack *stack, struct mst__flow *flow, const struct mst__ip *ip, struct mst__tcp *tcp) {
@@ -128,7 +129,7 @@ void mst__time_wait_input(mst_stack *stack, struct mst__flow *flow, const struct
   mst__drop(stack, old ? MST_DROP_TCP_PAWS : MST_DROP_TCP_SEQUENCE);
   bool bare_ack = !tcp->payload_bytes && !(tcp->flags & (MST__SYN | MST__FIN));
   if (bare_ack && tcp->seq == tw->rcv_nxt) return;
-  if (mst__challenge_allowed(stack)) acknowledge(tw);
+  if (mst__challenge_allowed(stack, &tw->challenges)) acknowledge(tw);
 }
 
 void mst__time_wait_destroy(mst_stack *stack) {

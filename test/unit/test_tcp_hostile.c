@@ -186,29 +186,24 @@ static void syn_from_own_tuple(void **state) {
 static void probe_is_answered_during_flood(void **state) {
   (void)state;
   struct script *s = script_open(NULL);
-  script_establish(s, "mss 1000", 1000);
-  mst_conn *flooded = s->conn;
-  uint16_t flooded_port = s->peer_port;
-  s->peer_port++;
-  s->iss_known = false;
-  script_establish(s, "mss 1000", 1000);
+  script_listen(s, 500);
+  for (int i = 0; i < 300; i++) {
+    s->peer_port++;
+    s->iss_known = false;
+    script_establish(s, "mss 1000", 1000);
+  }
   uint16_t quiet_port = s->peer_port;
-  s->peer_port = flooded_port;
-  for (int i = 0; i < 3000; i++) script_in(s, "R 500");
+  for (int i = 0; i < 299 * 10; i++) {
+    s->peer_port = (uint16_t)(quiet_port - 299 + i % 299);
+    script_in(s, "R 500");
+  }
   script_drain(s);
-  uint64_t spent = script_stats(s).tcp_challenge_acks;
-  script_in(s, "R 500");
-  assert_int_equal(script_stats(s).tcp_challenge_acks, spent);
+  assert_true(script_stats(s).tcp_ack_skipped_challenge > 1000);
   s->peer_port = quiet_port;
   script_in(s, ". 0 ack 1"); /* keepalive */
   script_out(s, ". 1 ack 1");
   script_in(s, ". 0 ack 1");
   script_silence(s, 0);
-  script_wait(s, 500);
-  script_drain(s);
-  mst_abort(flooded);
-  script_flush(s);
-  script_drain(s);
   script_close(s);
 }
 

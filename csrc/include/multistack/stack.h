@@ -117,6 +117,7 @@ uint64_t mst_stack_next_deadline(const mst_stack *stack);
   X(tcp_spurious_recoveries, NULL, "recoveries found spurious and undone")                                             \
   X(tcp_sack_reneging, "TcpExtTCPSACKReneging", "peers that dropped what they had SACKed")                             \
   X(tcp_challenge_acks, "TcpExtTCPChallengeACK", "challenge ACKs sent (RFC 5961)")                                     \
+  X(tcp_ack_skipped_challenge, "TcpExtTCPACKSkippedChallenge", "challenge ACKs not sent, for too many were")            \
   X(tcp_delayed_acks, "TcpExtDelayedACKs", "delayed ACKs sent by timer")                                               \
   X(tcp_zero_window_probes, "TcpExtTCPWinProbe", "zero-window probes sent")                                            \
   X(tcp_keepalives, "TcpExtTCPKeepAlive", "keepalive probes sent")                                                     \
