@@ -4,7 +4,7 @@
 #define CHUNK_BYTES_MAX 65536 /* header included, unless one packet needs more */
 
 uint32_t mst__recv_chunk_capacity(uint32_t bytes) {
-  uint32_t whole = 512;
+  uint32_t whole = 256;
   while (whole - sizeof(struct mst__recv_chunk) < bytes && whole < CHUNK_BYTES_MAX) whole *= 2;
   uint32_t capacity = whole - (uint32_t)sizeof(struct mst__recv_chunk);
   return capacity < bytes ? bytes : capacity;
