@@ -79,17 +79,8 @@ static ptrdiff_t nothing_to_read(const mst_conn *conn) {
 
 static void after_read(mst_conn *conn) {
   if (conn->urgent && !mst__seq_gt(conn->rcv_up, conn->rcv_nxt - conn->recvq.bytes)) conn->urgent = false;
+  mst__recv_tuning_read(conn);
   mst__window_opened(conn);
-}
-
-void mst__window_opened(mst_conn *conn) {
-  if (conn->state < MST_ESTABLISHED || conn->fin_received) return;
-  uint32_t promised = conn->rcv_adv - conn->rcv_nxt, window = mst__receive_window(conn);
-  uint32_t worth = conn->receive_buffer_bytes / 2, two = 2 * conn->rcv_mss;
-  if (two < worth) worth = two;
-  if (window - promised < worth || window - promised < promised) return;
-  conn->ack_now = true;
-  mst__output_wanted(conn);
 }
 
 ptrdiff_t mst_read(mst_conn *conn, void *buffer, size_t bytes) {

@@ -56,6 +56,7 @@ struct mst_conn *mst__conn_new(mst_stack *stack, mst_binding *binding, const str
   conn->keepalive_count = 9;
   conn->send_buffer_bytes = stack->tcp.send_buffer_bytes;
   conn->receive_buffer_bytes = stack->tcp.receive_buffer_bytes;
+  if (conn->receive_buffer_bytes > MST__RECEIVE_BYTES_FIRST) conn->receive_buffer_bytes = MST__RECEIVE_BYTES_FIRST;
   conn->cc.ops = stack->tcp.congestion_control;
   conn->loss = &mst__loss_reno;
   conn->sack_ok = !stack->tcp.no_sack;
@@ -95,7 +96,9 @@ void mst__conn_set_path_mtu(struct mst_conn *conn, uint32_t mtu) {
 }
 
 void mst__conn_init_window(struct mst_conn *conn) {
-  conn->rcv_wscale = mst__window_scale(conn->receive_buffer_bytes);
+  uint32_t most = conn->stack->tcp.receive_buffer_bytes; /* RFC 7323 2.3: no later segment can change the scale */
+  if (conn->receive_buffer_fixed) most = conn->receive_buffer_bytes;
+  conn->rcv_wscale = mst__window_scale(most);
 }
 
 /* RFC 6928 2: IW = min(10 * MSS, max(2 * MSS, 14600)); RFC 6298 5.7 and RFC 5681 3.1 after a lost SYN. */
@@ -113,6 +116,7 @@ void mst__conn_established(struct mst_conn *conn) {
   conn->cc.ssthresh = UINT32_MAX;
   conn->cc.ops->init(&conn->cc, stack->now_ns);
   mst__recovery_init(conn);
+  mst__recv_tuning_start(conn);
   conn->retries = 0;
   /* RFC 6298 5.7 */
   if (conn->syn_retransmitted && !conn->rtt_known) conn->rto_ns = 3 * MST__SECOND;

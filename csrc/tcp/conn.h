@@ -33,8 +33,9 @@
 #define MST__WINDOW_SCALE_MAX 14            /* RFC 7323 2.3 */
 #define MST__MSS_DEFAULT_IP4 536            /* RFC 9293 3.7.1 */
 #define MST__MSS_DEFAULT_IP6 1220
-#define MST__MSS_MIN 48                    /* less than this a peer or an ICMP message may not ask for */
-#define MST__SEND_LIMIT_BYTES (256u << 10) /* what may always be written ahead; more follows cwnd */
+#define MST__MSS_MIN 48                       /* less than this a peer or an ICMP message may not ask for */
+#define MST__RECEIVE_BYTES_FIRST (128u << 10) /* the receive buffer before it has been seen to be too small */
+#define MST__SEND_LIMIT_BYTES (256u << 10)    /* what may always be written ahead; more follows cwnd */
 
 /* What the conns table holds: a connection, what there is before it (SYN-RECEIVED) and what is left of it (TIME-WAIT).
  */
@@ -71,6 +72,16 @@ struct mst__window_use {
   uint32_t outstanding;   /* the most in this round */
   uint32_t starved_bytes; /* the most since full_at_ns */
   bool limited;           /* the window held the sender back in this round */
+};
+
+/* How the receive buffer finds its size. */
+struct mst__recv_tuning {
+  uint64_t rtt_ns; /* as the receiver sees it; 0: not yet */
+  uint64_t round_start_ns, window_start_ns;
+  uint32_t round_seq;   /* where the reader was at the start of this round trip */
+  uint32_t round_bytes; /* the most that was read in one */
+  uint32_t window_seq;  /* passing it ends the window that began at window_start_ns */
+  uint32_t last_echo;   /* the timestamp echo that was measured last */
 };
 
 struct mst_conn {
@@ -114,6 +125,7 @@ struct mst_conn {
   bool passive : 1;      /* opened by LISTEN (RFC 9293 3.10.7.4, RST in SYN-RECEIVED) */
   bool nodelay : 1;
   bool keepalive : 1;
+  bool receive_buffer_fixed : 1; /* by the application: it does not follow what is read */
   bool probe_window : 1; /* the persist timer went off: a byte may go beyond the window, or less than a segment into it
                           */
   uint8_t tos, ttl;
@@ -167,6 +179,7 @@ struct mst_conn {
   struct mst__sendq sendq; /* first byte is at snd_una, once SYN is acknowledged */
   struct mst__recvq recvq;
   uint32_t send_buffer_bytes, receive_buffer_bytes;
+  struct mst__recv_tuning tuning;
 
   struct mst__alarm alarm; /* armed for the earliest of timer_at_ns */
   uint64_t timer_at_ns[MST__TIMER_COUNT];
@@ -256,8 +269,18 @@ uint32_t mst__packet_payload_max(const struct mst_conn *conn);
 int mst__send_new_segment(struct mst_conn *conn, uint32_t bytes, bool fin);
 /* Something went out that is to be acknowledged. */
 void mst__retransmit_timer_start(struct mst_conn *conn);
+
+/* --- recv_window.c --- */
 /* The window to offer now (RFC 9293 3.8.6.2.2), unscaled bytes; never takes back the right edge. */
 uint32_t mst__receive_window(const struct mst_conn *conn);
+/* There is more room to receive: tell the peer when it is worth a segment. */
+void mst__window_opened(struct mst_conn *conn);
+/* The connection is established. */
+void mst__recv_tuning_start(struct mst_conn *conn);
+/* `tcp` has brought data in order: what does it tell of the round trip? */
+void mst__recv_tuning_sample(struct mst_conn *conn, const struct mst__tcp *tcp);
+/* The application has read: does it want a larger window? */
+void mst__recv_tuning_read(struct mst_conn *conn);
 
 /* --- window_use.c --- */
 /* Data is about to go out, and may be the first after a rest. */
@@ -277,10 +300,6 @@ void mst__pacing_sent(struct mst_conn *conn, uint32_t bytes);
 int mst__resend(struct mst_conn *conn);
 /* Send the tail loss probe. */
 int mst__probe_send(struct mst_conn *conn);
-
-/* --- api.c --- */
-/* There is more room to receive: tell the peer when it is worth a segment. */
-void mst__window_opened(struct mst_conn *conn);
 
 /* --- segment.c --- */
 /* Build and send one segment; `payload_bytes` from `seq` on. */

@@ -12,6 +12,7 @@ static int set_buffer(uint32_t *bytes, int64_t value) {
 static int set_receive_buffer(mst_conn *conn, int64_t value) {
   int rc = set_buffer(&conn->receive_buffer_bytes, value);
   if (rc) return rc;
+  conn->receive_buffer_fixed = true;
   if (conn->state == MST_SYN_SENT && conn->snd_nxt == conn->iss) mst__conn_init_window(conn);
   mst__window_opened(conn);
   return 0;

@@ -1,20 +1,8 @@
-/* What may be sent now (RFC 9293 3.8.6.2, 3.7.4), and the window that is offered. */
+/* What may be sent now (RFC 9293 3.8.6.2, 3.7.4). */
 #include "tcp/conn.h"
 
 void mst__output_wanted(struct mst_conn *conn) {
   if (!mst__list_linked(&conn->output_node)) mst__list_push_back(&conn->stack->output, &conn->output_node);
-}
-
-/* RFC 9293 3.8.6.2.2: an increase is offered once it is worth min(buffer / 2, a segment). */
-uint32_t mst__receive_window(const struct mst_conn *conn) {
-  uint32_t held = conn->recvq.bytes, limit = conn->receive_buffer_bytes;
-  uint32_t space = held < limit ? limit - held : 0, field_max = 65535u << conn->rcv_wscale;
-  if (space > field_max) space = field_max;
-  uint32_t promised = conn->rcv_adv - conn->rcv_nxt;
-  if (space <= promised) return promised;
-  uint32_t worth = limit / 2, mss = conn->rcv_mss ? conn->rcv_mss : MST__MSS_DEFAULT_IP4;
-  if (mss < worth) worth = mss;
-  return space - promised >= worth ? space : promised;
 }
 
 uint32_t mst__queue_end(const struct mst_conn *conn) {

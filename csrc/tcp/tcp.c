@@ -2,12 +2,13 @@
 #include "tcp/half_open.h"
 #include "tcp/trace.h"
 
-#define BUFFER_BYTES_DEFAULT (4u << 20)
+#define SEND_BUFFER_BYTES_DEFAULT (4u << 20)
+#define RECEIVE_BUFFER_BYTES_DEFAULT (6u << 20)
 #define BUFFER_BYTES_MAX (1u << 30)
 #define CONNS_MAX_DEFAULT (1u << 20)
 
-static uint32_t buffer_bytes(uint32_t wanted) {
-  if (!wanted) return BUFFER_BYTES_DEFAULT;
+static uint32_t buffer_bytes(uint32_t wanted, uint32_t otherwise) {
+  if (!wanted) return otherwise;
   return wanted < BUFFER_BYTES_MAX ? wanted : BUFFER_BYTES_MAX;
 }
 
@@ -18,8 +19,8 @@ int mst__tcp_stack_init(mst_stack *stack, const struct mst_stack_options *option
   mst__list_init(&tcp->listeners);
   mst__list_init(&tcp->ephemeral[0]);
   mst__list_init(&tcp->ephemeral[1]);
-  tcp->send_buffer_bytes = buffer_bytes(options->send_buffer_bytes);
-  tcp->receive_buffer_bytes = buffer_bytes(options->receive_buffer_bytes);
+  tcp->send_buffer_bytes = buffer_bytes(options->send_buffer_bytes, SEND_BUFFER_BYTES_DEFAULT);
+  tcp->receive_buffer_bytes = buffer_bytes(options->receive_buffer_bytes, RECEIVE_BUFFER_BYTES_DEFAULT);
   tcp->no_sack = options->no_sack;
   tcp->conns_max = options->conns_max ? options->conns_max : CONNS_MAX_DEFAULT;
   tcp->syn_cookies = (uint8_t)options->syn_cookies;

@@ -73,6 +73,7 @@ static void in_order(struct mst_conn *conn, const struct mst__tcp *tcp) {
   if (conn->rcv_nxt == before) return;
   conn->bytes_received += conn->rcv_nxt - before;
   schedule_ack(conn, tcp->payload_bytes);
+  mst__recv_tuning_sample(conn, tcp);
   mst__conn_notify(conn, MST_EV_READABLE);
 }
 

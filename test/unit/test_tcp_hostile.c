@@ -19,6 +19,7 @@ static void window_creep(void **state) {
   enum { BUFFER = 1 << 20, SCALE = 5 };
   struct script *s = script_open(&(struct script_options){.stack.receive_buffer_bytes = BUFFER});
   script_establish(s, "mss 1000,wscale 0", 65535);
+  mst_conn_set_option(s->conn, MST_TCP_RECEIVE_BUFFER, BUFFER);
   uint32_t seq = 1, window = 65535;
   for (int i = 0; i < 5000 && window; i++) {
     uint32_t bytes = window > 1100 ? 1000 : (1 << SCALE) - 1;
@@ -42,6 +43,7 @@ static void many_gaps(void **state) {
   (void)state;
   struct script *s = script_open(NULL);
   script_establish(s, "mss 1000,wscale 0", 65535);
+  mst_conn_set_option(s->conn, MST_TCP_RECEIVE_BUFFER, 1 << 20);
   for (uint32_t i = 0; i < 3000; i++) in_line(s, "P. %u:%u ack 1", 4 + 3 * i, 5 + 3 * i);
   assert_int_equal(script_drops(s, MST_DROP_TCP_OFO_FULL), 0);
   in_line(s, "P. %u:%u ack 1", 5 + 3 * 2990, 6 + 3 * 2990);

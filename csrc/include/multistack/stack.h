@@ -61,7 +61,7 @@ struct mst_stack_options {
   struct mst_net net;
   const char *congestion_control; /* "cubic" (NULL means it) or "newreno" */
   uint32_t send_buffer_bytes;     /* per connection, 0: 4 MiB */
-  uint32_t receive_buffer_bytes;  /* per connection, 0: 4 MiB; also the largest window offered */
+  uint32_t receive_buffer_bytes;  /* per connection, 0: 6 MiB; what the window may grow to as the application reads */
   uint32_t conns_max;             /* 0: 1,048,576; half-open ones count too */
   enum mst_syn_cookies syn_cookies;
   bool no_sack; /* neither offer nor accept SACK (RFC 2018); Linux's net.ipv4.tcp_sack=0 */

@@ -102,7 +102,8 @@ enum mst_tcp_option {
   MST_TCP_USER_TIMEOUT, /* 0: the default of RFC 9293 3.8.3 (R2, about 15 minutes); else when unacknowledged data kills
                          */
   MST_TCP_SEND_BUFFER,  /* bytes */
-  MST_TCP_RECEIVE_BUFFER,  /* bytes; the window offered never shrinks below what was promised */
+  MST_TCP_RECEIVE_BUFFER,  /* bytes. Until it is set, the buffer follows what is read, up to the stack's
+                              receive_buffer_bytes; the window offered never shrinks below what was promised */
   MST_TCP_OOBINLINE,       /* 1, and only 1: urgent data is delivered in line (RFC 6093 4) */
   MST_TCP_TOS,             /* 0; the DS field of what is sent */
   MST_TCP_TTL,             /* 64 */
