@@ -91,7 +91,8 @@ static void grow(struct mst_conn *conn, uint32_t bytes, uint32_t earlier) {
 void mst__recv_tuning_read(struct mst_conn *conn) {
   struct mst__recv_tuning *t = &conn->tuning;
   uint64_t now_ns = conn->stack->now_ns;
-  if (conn->receive_buffer_fixed || now_ns - t->round_start_ns < round_trip_ns(conn)) return;
+  if (!t->round_bytes || conn->receive_buffer_fixed) return; /* 0: not established yet */
+  if (now_ns - t->round_start_ns < round_trip_ns(conn)) return;
   uint32_t bytes = read_seq(conn) - t->round_seq;
   if (bytes > t->round_bytes) {
     grow(conn, bytes, t->round_bytes);
