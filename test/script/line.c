@@ -86,8 +86,8 @@ static void ignore(struct run *run, char *arguments) {
 /* The `later` that ends a line holds the flush back. */
 static bool cut_later(char *line) {
   size_t length = strlen(line);
-  if (length < 6 || strcmp(line + length - 6, " later")) return false;
-  line[length - 6] = 0;
+  if (length < 5 || strcmp(line + length - 5, "later") || (length > 5 && line[length - 6] != ' ')) return false;
+  line[length - 5] = 0;
   return true;
 }
 
