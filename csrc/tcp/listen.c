@@ -147,6 +147,7 @@ static bool cookie_input(struct mst__half_open *h, const struct mst__ip *ip, str
     drop = MST_DROP_NO_ROUTE;
   } else {
     h->path_mtu = route.mtu;
+    tcp->options.tsecr = 0; /* not the time that it was sent, for a cookie was in it */
     conn = mst__half_open_to_conn(h);
     if (!conn) drop = MST_DROP_NO_MEMORY;
   }

@@ -102,7 +102,8 @@ static void fin_reached(struct mst_conn *conn) {
   conn->fin_received = true;
   conn->rcv_nxt++;
   conn->rcv_adv = mst__seq_max(conn->rcv_adv, conn->rcv_nxt);
-  if (conn->urgent && mst__seq_gt(conn->rcv_up, conn->rcv_nxt)) conn->rcv_up = conn->rcv_nxt;
+  if (conn->urgent && mst__seq_gt(conn->rcv_up, conn->rcv_nxt)) conn->rcv_up = conn->rcv_nxt; /* there is no more */
+  if (!conn->recvq.bytes) conn->urgent = false;
   conn->ack_now = true;
   mst__output_wanted(conn);
   mst__conn_notify(conn, MST_EV_READABLE);
