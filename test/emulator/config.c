@@ -14,6 +14,8 @@ static bool set_class(struct flow_class *class, const char *name, uint64_t value
     class->goal_bytes = value;
   else if (!strcmp(name, "goal_ms"))
     class->goal_ns = value * 1000000;
+  else if (!strcmp(name, "goal_from_ms"))
+    class->goal_from_ns = value * 1000000;
   else
     return false;
   return true;

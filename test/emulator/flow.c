@@ -229,8 +229,11 @@ void flow_arrive(struct flow *flow, enum direction direction, const struct segme
   if (from > side->sent_bytes) return; /* not of this connection */
   merge(&side->arrived, from, from + segment->payload_bytes);
   if (direction != FORWARD) return;
-  uint64_t age_ns = now_ns - flow->start_ns;
-  if (age_ns <= flow->class->goal_ns) flow->goal_got_bytes = side->arrived.bytes;
+  uint64_t age_ns = now_ns - flow->shares->start_ns;
+  if (age_ns < flow->class->goal_from_ns)
+    flow->goal_skipped_bytes = side->arrived.bytes;
+  else if (age_ns <= flow->class->goal_ns)
+    flow->goal_got_bytes = side->arrived.bytes - flow->goal_skipped_bytes;
   if (!flow->done_ns && flow->class->goal_bytes && side->arrived.bytes >= flow->class->goal_bytes)
     flow->done_ns = now_ns;
 }

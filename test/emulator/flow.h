@@ -12,10 +12,11 @@
 enum direction { FORWARD, BACK }; /* client to server, and the other way */
 
 struct flow_class {
-  uint16_t port; /* of the server */
-  bool shared;   /* one link for all its flows */
-  uint64_t seed; /* the nth flow of each client is under seed + n */
-  uint64_t goal_bytes, goal_ns;
+  uint16_t port;                  /* of the server */
+  bool shared;                    /* one link for all its flows */
+  uint64_t seed;                  /* the nth flow of each client is under seed + n */
+  uint64_t goal_bytes;            /* when the server has as many is noted */
+  uint64_t goal_from_ns, goal_ns; /* what the server gets between these two is noted; from the link's first SYN on */
   struct path_options path[2];
 };
 
@@ -49,10 +50,11 @@ struct flow {
   struct flow_key key;
   uint32_t number; /* among those of its client and class, from 0 */
   uint64_t seed;
-  uint64_t start_ns;       /* its first SYN came */
-  uint64_t done_ns;        /* the server has goal_bytes */
-  uint64_t goal_got_bytes; /* what the server has at start_ns + goal_ns */
-  uint64_t end_ns;         /* last packet */
+  uint64_t start_ns;           /* its first SYN came */
+  uint64_t done_ns;            /* the server has goal_bytes */
+  uint64_t goal_got_bytes;     /* what the server got from goal_from_ns to goal_ns */
+  uint64_t goal_skipped_bytes; /* and before */
+  uint64_t end_ns;             /* last packet */
   struct flow_side side[2];
 };
 

@@ -57,6 +57,7 @@ async function run(context) {
       const settings = { link, round, quick, trace: options.trace, record, note };
       if (every || options.short) for (const group of groupsOf(cells)) await shortFlows(group, settings);
       if (every || options.long) for (const group of groupsOf(cells)) await longFlows(group, settings);
+      if (every || options.fairness) for (const cc of controls) await fairness(cc, settings);
     }
   } finally {
     await link.remove();
@@ -134,6 +135,45 @@ async function longFlows(group, { link, round, quick, trace, record, note }) {
     const rate = (flow) => (flow.goal_got_bytes * 8e-3) / longMs;
     const [ours, baseline] = medians(flows, firstPort + i, rate);
     record({ case: name(cell, 'long'), metric: 'goodput_mbit_per_s', better: 'higher', ours, baseline });
+  });
+}
+
+/**
+ * One flow of each on one bottleneck, begun together, ours first, or ours last; measured from the second's slow start
+ * on. What either gets is the figure, and the larger share of the two.
+ */
+async function fairness(cc, { link, round, quick, trace, record, note }) {
+  const rttMs = 20;
+  const rate = 20e6;
+  const apartMs = 3000;
+  const fromMs = 5000;
+  const toMs = quick ? 15_000 : 25_000;
+  const cases = [
+    { starts: 'together', ours: 0, os: 0 },
+    { starts: 'ours first', ours: 0, os: apartMs },
+    { starts: 'ours last', ours: apartMs, os: 0 },
+  ];
+  const queue = (rate * rttMs) / 8000;
+  const classes = cases.map(
+    (_, i) =>
+      `port=${firstPort + i} shared=1 goal_from_ms=${fromMs} goal_ms=${toMs} | ` +
+      `rate=${rate} queue=${queue} delay_us=${rttMs * 500} | delay_us=${rttMs * 500}`,
+  );
+  const jobsOf = (who) =>
+    cases.map((each, i) => {
+      // Not to begin in the same place of a round trip each time.
+      const startMs = each[who] + (who === 'os' ? (round * 7) % rttMs : 0);
+      return `${firstPort + i} ${cc} ${startMs} ms ${toMs + 100 - each[who]} 1`;
+    });
+  const { flows, emulator } = await link.run(classes, { ours: jobsOf('ours'), os: jobsOf('os') }, { trace });
+  note('two flows on one bottleneck', emulator);
+  cases.forEach(({ starts }, i) => {
+    const rateOf = (flow) => (flow.goal_got_bytes * 8e-3) / (toMs - fromMs);
+    const [ours, baseline] = medians(flows, firstPort + i, rateOf);
+    const share = (100 * Math.max(ours, baseline)) / (ours + baseline);
+    const of = `${cc} two flows, started ${starts}`;
+    record({ case: of, metric: 'goodput_mbit_per_s', better: 'higher', ours, baseline });
+    record({ case: of, metric: 'larger_share_percent', better: 'lower', ours: share });
   });
 }
 
