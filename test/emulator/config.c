@@ -42,7 +42,7 @@ static bool set_path(struct path_options *path, const char *name, uint64_t value
       {"mark", &path->mark_bytes, NULL, 1},
       {"reorder_us", &path->reorder_ns, NULL, 1000},
       {"loss", NULL, &path->loss_ppm, 1},
-      {"burst", NULL, &path->loss_burst, 1},
+      {"burst_us", &path->loss_burst_ns, NULL, 1000},
       {"reorder", NULL, &path->reorder_ppm, 1},
       {"duplicate", NULL, &path->duplicate_ppm, 1},
       {"corrupt", NULL, &path->corrupt_ppm, 1},

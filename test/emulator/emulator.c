@@ -111,8 +111,7 @@ static void trace(struct emulator *emulator, const struct flow *flow, enum direc
   if (!emulator->trace) return;
   const struct flow_side *side = &flow->side[direction], *other = &flow->side[!direction];
   fprintf(emulator->trace, "%.6f %u/%u#%u %c %-5s %s%s%s%s seq %u len %u ack %u",
-          (double)(now_ns - flow->start_ns) / 1e9, flow->class->port,
-          flow->key.bytes[15] ? flow->key.bytes[15] : flow->key.bytes[3], flow->number,
+          (double)(now_ns - flow->start_ns) / 1e9, flow->class->port, flow_client(flow), flow->number,
           direction == FORWARD ? '>' : '<', what, segment->flags & SEGMENT_SYN ? "S" : "",
           segment->flags & SEGMENT_FIN ? "F" : "", segment->flags & SEGMENT_RST ? "R" : "",
           segment->flags & SEGMENT_ACK ? "." : "", segment->seq - side->isn, segment->payload_bytes,
@@ -311,6 +310,10 @@ void emulator_report(const struct emulator *emulator, FILE *out) {
           (unsigned long long)counters->late_ns_max / 1000,
           counters->timed ? (double)counters->late_ns_sum / 1000 / (double)counters->timed : 0,
           ((double)cpu.tv_sec * 1e9 + (double)cpu.tv_nsec) / (double)(now() - emulator->opened_ns));
+}
+
+const struct flows *emulator_flows(const struct emulator *emulator) {
+  return emulator->flows;
 }
 
 const struct emulator_counters *emulator_counters(const struct emulator *emulator) {

@@ -31,6 +31,7 @@ struct emulator *emulator_open(const struct emulator_options *options);
 void emulator_run(struct emulator *emulator, const volatile int *stop);
 /* Flows and counters, as lines of JSON. */
 void emulator_report(const struct emulator *emulator, FILE *out);
+const struct flows *emulator_flows(const struct emulator *emulator);
 const struct emulator_counters *emulator_counters(const struct emulator *emulator);
 void emulator_close(struct emulator *emulator);
 

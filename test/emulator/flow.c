@@ -224,10 +224,16 @@ static void merge(struct arrived *arrived, uint64_t begin_offset, uint64_t end) 
 
 void flow_arrive(struct flow *flow, enum direction direction, const struct segment *segment, uint64_t now_ns) {
   struct flow_side *side = &flow->side[direction];
+  if (segment->flags & SEGMENT_SYN) side->syns++;
   if (!segment->payload_bytes || segment->flags & SEGMENT_SYN) return;
+  uint64_t before = side->arrived.bytes;
   uint64_t from = offset(side, segment->seq, side->arrived.bytes);
   if (from > side->sent_bytes) return; /* not of this connection */
   merge(&side->arrived, from, from + segment->payload_bytes);
+  if (side->arrived.bytes == before) return;
+  uint64_t gap_ns = now_ns - (side->progress_ns ? side->progress_ns : flow->start_ns);
+  if (gap_ns > side->longest_gap_ns) side->longest_gap_ns = gap_ns;
+  side->progress_ns = now_ns;
   if (direction != FORWARD) return;
   uint64_t age_ns = now_ns - flow->shares->start_ns;
   if (age_ns < flow->class->goal_from_ns)
@@ -240,16 +246,25 @@ void flow_arrive(struct flow *flow, enum direction direction, const struct segme
 
 /* --- the report --- */
 
+const struct flow *flows_at(const struct flows *flows, size_t index) {
+  return index < flows->count ? flows->all[index] : NULL;
+}
+
+uint8_t flow_client(const struct flow *flow) {
+  return client(&flow->key);
+}
+
 static void report_side(const struct flow_side *side, const char *name, FILE *out) {
   fprintf(out,
           ",\"%s\":{\"arrived_bytes\":%llu,\"packets\":%llu,\"octets\":%llu,\"data_packets\":%llu,"
           "\"retransmitted\":%llu,\"lost\":%llu,\"overflowed\":%llu,\"reordered\":%llu,\"duplicated\":%llu,"
-          "\"corrupted\":%llu,\"marked\":%llu}",
+          "\"corrupted\":%llu,\"marked\":%llu,\"longest_gap_us\":%llu}",
           name, (unsigned long long)side->arrived.bytes, (unsigned long long)side->packets,
           (unsigned long long)side->octets, (unsigned long long)side->data_packets,
           (unsigned long long)side->retransmitted, (unsigned long long)side->lost, (unsigned long long)side->overflowed,
           (unsigned long long)side->reordered, (unsigned long long)side->duplicated,
-          (unsigned long long)side->corrupted, (unsigned long long)side->marked);
+          (unsigned long long)side->corrupted, (unsigned long long)side->marked,
+          (unsigned long long)side->longest_gap_ns / 1000);
 }
 
 void flows_report(const struct flows *flows, FILE *out) {
@@ -258,7 +273,7 @@ void flows_report(const struct flows *flows, FILE *out) {
     fprintf(out,
             "{\"port\":%u,\"client\":%u,\"number\":%u,\"start_us\":%llu,\"lasted_us\":%llu,\"done_us\":%llu,"
             "\"goal_got_bytes\":%llu",
-            flow->class->port, client(&flow->key), flow->number, (unsigned long long)(flow->start_ns / 1000),
+            flow->class->port, flow_client(flow), flow->number, (unsigned long long)(flow->start_ns / 1000),
             (unsigned long long)((flow->end_ns - flow->start_ns) / 1000),
             (unsigned long long)(flow->done_ns ? (flow->done_ns - flow->start_ns) / 1000 : 0),
             (unsigned long long)flow->goal_got_bytes);

@@ -37,6 +37,8 @@ struct flow_side {
   uint64_t sent_bytes; /* the end of what was sent, as an offset */
   uint64_t packets, octets, data_packets, retransmitted;
   uint64_t lost, overflowed, reordered, duplicated, corrupted, marked;
+  uint64_t syns;                        /* that arrived */
+  uint64_t progress_ns, longest_gap_ns; /* when the last byte in order arrived; between two that did */
 };
 
 struct flow_key {
@@ -85,6 +87,11 @@ struct path_verdict flow_enter(struct flow *flow, enum direction direction, cons
                                uint64_t now_ns);
 /* The segment is handed to the other end. */
 void flow_arrive(struct flow *flow, enum direction direction, const struct segment *segment, uint64_t now_ns);
+
+/* In the order of their start; NULL past the end. */
+const struct flow *flows_at(const struct flows *flows, size_t index);
+/* The last byte of the address of the host that opened it. */
+uint8_t flow_client(const struct flow *flow);
 
 /* One line of JSON for each flow. */
 void flows_report(const struct flows *flows, FILE *out);

@@ -19,20 +19,20 @@ static bool happens(uint64_t seed, enum series series, uint64_t index, uint32_t 
   return ppm && path_random(seed, series, index) % 1000000 < ppm;
 }
 
-static bool is_lost(const struct path_options *options, uint64_t seed, uint64_t index) {
+static bool is_lost(struct path *path, const struct path_options *options, uint64_t seed, uint64_t now_ns) {
+  if (now_ns < path->lossy_until_ns) return true;
   for (size_t i = 0; i < PATH_DROPS_MAX && options->drops[i]; i++)
-    if (options->drops[i] == index) return true;
-  uint64_t burst = options->loss_burst ? options->loss_burst : 1;
-  for (uint64_t i = 0; i < burst && i < index; i++)
-    if (happens(seed, LOSS, index - i, options->loss_ppm)) return true;
-  return false;
+    if (options->drops[i] == path->index) return true;
+  if (!happens(seed, LOSS, path->index, options->loss_ppm)) return false;
+  path->lossy_until_ns = now_ns + options->loss_burst_ns;
+  return true;
 }
 
 struct path_verdict path_enter(struct path *path, const struct path_options *options, uint64_t seed, uint32_t bytes,
                                uint64_t now_ns) {
   struct path_verdict verdict = {0};
   uint64_t index = ++path->index;
-  if (is_lost(options, seed, index)) {
+  if (is_lost(path, options, seed, now_ns)) {
     verdict.lost = true;
     return verdict;
   }

@@ -1,6 +1,7 @@
 /* One direction of an emulated link: a bottleneck with a queue, then a delay, and what may befall a packet on the way.
- * A machine without clock: each call takes `now_ns`. What befalls the nth packet depends on the seed and on n alone,
- * so that two senders on two links of the same seed meet the same fate, packet by packet. */
+ * A machine without clock: each call takes `now_ns`. What befalls the nth packet depends on the seed and on n alone
+ * (but for the length of bursts), so that two senders on two links of the same seed meet the same fate, packet by
+ * packet. */
 #ifndef EMULATOR_PATH_H
 #define EMULATOR_PATH_H
 
@@ -16,9 +17,9 @@ struct path_options {
   uint64_t queue_bytes; /* what may wait for the bottleneck; 0: without limit */
   uint64_t mark_bytes;  /* a packet that finds more than this waiting is marked CE, if its sender speaks ECN */
   uint32_t loss_ppm;    /* of packets at which a loss begins */
-  uint32_t loss_burst;  /* packets in a row that are lost then; 0: one */
   uint32_t reorder_ppm; /* of packets held back by reorder_ns, so that later ones overtake them */
   uint32_t duplicate_ppm, corrupt_ppm;
+  uint64_t loss_burst_ns; /* for how long a loss goes on; 0: one packet */
   uint64_t reorder_ns;
   uint64_t drops[PATH_DROPS_MAX]; /* packets lost by index; the first packet is 1 */
 };
@@ -26,6 +27,7 @@ struct path_options {
 struct path {
   uint64_t free_ns; /* when the bottleneck has sent all that waits */
   uint64_t index;   /* packets that came */
+  uint64_t lossy_until_ns;
 };
 
 struct path_verdict {

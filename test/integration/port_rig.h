@@ -12,6 +12,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -67,22 +69,27 @@ RIG void rig_begin(void) {
   if (rig_try("ip link set lo up")) exit(1);
 }
 
+/* A veth, one end in each namespace, both down. Leaves the caller in the first. */
+RIG void rig_join(int namespace_a, const char *name_a, int namespace_b, const char *name_b, unsigned queues) {
+  if (setns(namespace_a, CLONE_NEWNET)) abort();
+  rig_run("ip link add %s numrxqueues %u numtxqueues %u type veth peer name %s netns /proc/%d/fd/%d"
+          " numrxqueues %u numtxqueues %u",
+          name_a, queues, queues, name_b, getpid(), namespace_b, queues, queues);
+}
+
+/* Let the device neither leave out checksums nor send segments above its MTU. */
+RIG void rig_no_offloads(const char *name) {
+  struct ethtool_value off = {.cmd = ETHTOOL_STXCSUM};
+  struct ifreq request = {.ifr_data = (void *)&off};
+  snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  assert_int_equal(ioctl(fd, SIOCETHTOOL, &request), 0);
+  close(fd);
+}
+
 /* "here0" with 10.7.0.1/24 and fd07::1/64 here, "there0" with 10.7.0.2/24 and fd07::2/64 there. */
 RIG void rig_veth(unsigned queues) {
-  rig_enter(HERE);
-  rig_run("ip link add here0 numrxqueues %u numtxqueues %u type veth peer name there0 numrxqueues %u numtxqueues %u",
-          queues, queues, queues, queues);
-  pid_t holder = fork();
-  if (!holder) {
-    rig_enter(THERE);
-    raise(SIGSTOP);
-    _exit(0);
-  }
-  waitpid(holder, NULL, WUNTRACED);
-  int moved = rig_try("ip link set there0 netns %d", holder);
-  kill(holder, SIGKILL);
-  waitpid(holder, NULL, 0);
-  assert_int_equal(moved, 0);
+  rig_join(rig_namespace[HERE], "here0", rig_namespace[THERE], "there0", queues);
   rig_run("ip addr add 10.7.0.1/24 dev here0; ip addr add fd07::1/64 dev here0 nodad; ip link set here0 up");
   rig_enter(THERE);
   rig_run("ip addr add 10.7.0.2/24 dev there0; ip addr add fd07::2/64 dev there0 nodad; ip link set there0 up");

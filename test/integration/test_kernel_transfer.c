@@ -1,6 +1,7 @@
 /* Data to and from the kernel as peer: the whole of MultiStack (stack, channel, switch, port) in this process, kernel
  * sockets in a child. Over veth, lo and tap; IPv4 and IPv6; each side in either role; full duplex; 1 byte to 1 GiB,
  * every byte compared. Needs root; all devices are in namespaces of this process's own. */
+#include "pattern.h"
 #include "port_rig.h"
 
 #include "multistack/host.h"
@@ -15,32 +16,6 @@
 #endif
 
 #define CASE_TIMEOUT_S 100
-
-/* --- the bytes: either direction is the same endless pattern --- */
-
-#define PATTERN_BYTES 1048573u
-static uint8_t pattern[2 * PATTERN_BYTES];
-
-static void pattern_init(void) {
-  uint64_t x = 88172645463325252ull;
-  for (size_t i = 0; i < PATTERN_BYTES; i++) {
-    x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-    pattern[i] = pattern[i + PATTERN_BYTES] = (uint8_t)(x >> 32);
-  }
-}
-
-static const uint8_t *pattern_at(uint64_t position) {
-  return pattern + position % PATTERN_BYTES;
-}
-
-static bool is_pattern(uint64_t position, const uint8_t *data, size_t bytes) {
-  while (bytes) {
-    size_t n = bytes < PATTERN_BYTES ? bytes : PATTERN_BYTES;
-    if (memcmp(data, pattern_at(position), n)) return false;
-    position += n, data += n, bytes -= n;
-  }
-  return true;
-}
 
 /* --- the kernel's side, in a child --- */
 
