@@ -95,14 +95,24 @@ static void input_icmp(mst_stack *stack, const struct mst__ip *ip) {
   mst__drop(stack, MST_DROP_PROTOCOL);
 }
 
+static void count_ecn(struct mst_stack_stats *stats, uint8_t tos) {
+  switch (tos & MST__ECN_MASK) {
+  case MST__NOT_ECT: stats->ip_in_no_ect_pkts++; break;
+  case MST__ECT1: stats->ip_in_ect1_pkts++; break;
+  case MST__ECT0: stats->ip_in_ect0_pkts++; break;
+  default: stats->ip_in_ce_pkts++; break;
+  }
+}
+
 static void input_packet(mst_stack *stack, const struct mst_packet *packet) {
   struct mst__ip ip;
   stack->stats.ip_in_receives++;
   stack->stats.ip_in_octets += packet->len;
   enum mst_drop drop = mst__ip_parse(packet->iov[0].base, packet->iov[0].len, &ip);
   if (drop) return mst__drop(stack, drop);
+  count_ecn(&stack->stats, ip.tos);
   switch (ip.protocol) {
-  case MST_TCP: return mst__tcp_input(stack, &ip, packet->flags);
+  case MST_TCP: return mst__tcp_input(stack, &ip, packet);
   case MST_UDP: return mst__udp_input(stack, &ip, packet->flags);
   case MST_ICMP:
   case MST_ICMP6: return input_icmp(stack, &ip);

@@ -37,6 +37,7 @@ struct mst__tcp_stack {
   const struct mst__cc_ops *congestion_control;
   uint32_t half_open_count;
   uint8_t syn_cookies;       /* enum mst_syn_cookies */
+  uint8_t ecn; /* enum mst_ecn */
   uint64_t challenge_second; /* RFC 5961 7: challenge ACKs are limited per second */
   uint32_t challenge_count;
   uint32_t send_buffer_bytes, receive_buffer_bytes, conns_max;
@@ -124,7 +125,7 @@ int mst__stack_output(mst_stack *stack, const struct mst_packet *packet);
 /* --- the transports --- */
 int mst__tcp_stack_init(mst_stack *stack, const struct mst_stack_options *options);
 void mst__tcp_stack_destroy(mst_stack *stack);
-void mst__tcp_input(mst_stack *stack, const struct mst__ip *ip, uint8_t packet_flags);
+void mst__tcp_input(mst_stack *stack, const struct mst__ip *ip, const struct mst_packet *packet);
 void mst__tcp_icmp(mst_stack *stack, const struct mst__icmp_error *error);
 void mst__tcp_flush(mst_stack *stack);
 void mst__tcp_end_of_input(mst_stack *stack); /* let go of the packets of this batch */

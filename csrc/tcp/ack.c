@@ -63,7 +63,7 @@ static bool governs_cwnd(const struct mst_conn *conn) {
   return r->phase == MST__PHASE_RECOVERY || r->phase == MST__PHASE_CWR || r->frto == MST__FRTO_NEW_DATA;
 }
 
-static void tell_congestion_control(struct mst_conn *conn, const struct mst__ack *ack) {
+static void tell_congestion_control(struct mst_conn *conn, const struct mst__ack *ack, uint32_t ce_bytes) {
   struct mst__cc_ack out = {
       .now_ns = conn->stack->now_ns,
       .rtt_ns = ack->rtt_ns,
@@ -72,11 +72,12 @@ static void tell_congestion_control(struct mst_conn *conn, const struct mst__ack
       .acked_bytes = ack->acked_bytes,
       .delivered_bytes = (uint32_t)(conn->sent.delivered - ack->prior_delivered),
       .lost_bytes = (uint32_t)(conn->sent.lost_total - ack->prior_lost_total),
+      .ce_bytes = ce_bytes,
       .flight_bytes = mst__recovery_flight(conn),
       .prior_flight_bytes = ack->prior_flight_bytes,
       .delivered = conn->sent.delivered,
       .cwnd_limited = mst__window_is_used(conn),
-      .recovering = ack->was_recovering || governs_cwnd(conn),
+      .recovering = ack->was_recovering || governs_cwnd(conn) || ce_bytes,
   };
   sample_rate(conn, ack, &out);
   conn->cc.ops->on_ack(&conn->cc, &out);
@@ -138,7 +139,8 @@ static void take(struct mst_conn *conn, struct mst__ack *ack) {
   measure(conn, ack);
   if (forward) restart_retransmit_timer(conn);
   mst__recovery_on_ack(conn, ack);
-  tell_congestion_control(conn, ack);
+  uint32_t ce_bytes = mst__ecn_ack(conn, ack->tcp, (uint32_t)(conn->sent.delivered - ack->prior_delivered));
+  tell_congestion_control(conn, ack, ce_bytes);
   mst__tlp_schedule(conn);
   if (forward) tell_writer(conn);
   mst__output_wanted(conn);

@@ -58,6 +58,7 @@ struct mst_conn *mst__conn_new(mst_stack *stack, mst_binding *binding, const str
   conn->receive_buffer_bytes = stack->tcp.receive_buffer_bytes;
   if (conn->receive_buffer_bytes > MST__RECEIVE_BYTES_FIRST) conn->receive_buffer_bytes = MST__RECEIVE_BYTES_FIRST;
   conn->cc.ops = stack->tcp.congestion_control;
+  conn->ecn.wanted = stack->tcp.ecn;
   conn->loss = &mst__loss_reno;
   conn->sack_ok = !stack->tcp.no_sack;
   conn->iss = mst__isn(stack, flow);

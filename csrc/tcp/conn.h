@@ -8,6 +8,7 @@
 #include "stack/stack.h"
 #include "tcp/cc/cc.h"
 #include "tcp/chrono.h"
+#include "tcp/ecn.h"
 #include "tcp/loss/loss.h"
 #include "tcp/recvq.h"
 #include "tcp/sack.h"
@@ -168,6 +169,7 @@ struct mst_conn {
   uint64_t last_data_received_ns; /* 0: never */
   struct mst__chrono chrono;
 
+  struct mst__ecn ecn;
   struct mst__cc cc;
   struct mst__window_use window_use;
   uint64_t pacing_at_ns; /* when what has been sent will have gone at the pacing rate */
@@ -202,6 +204,7 @@ struct mst__terms {
   uint16_t peer_mss; /* what the peer's MSS option said, 0: nothing */
   uint8_t snd_wscale, rcv_wscale;
   bool wscale_ok, ts_ok, sack_ok;
+  struct mst__ecn_syn ecn; /* of the peer's SYN */
 };
 /* The scale that such a buffer is offered with. */
 uint8_t mst__window_scale(uint32_t receive_buffer_bytes);
@@ -252,6 +255,22 @@ uint64_t mst__rtt_of_echo(const struct mst_conn *conn, const struct mst__tcp *tc
 void mst__rtt_sample(struct mst_conn *conn, uint64_t rtt_ns);
 /* Undo all backing off. */
 void mst__rto_update(struct mst_conn *conn);
+
+/* --- ecn.c (tcp/ecn.h has the rest) --- */
+/* The window was reduced, for `signal`. */
+static inline void mst__ecn_window_reduced(struct mst_conn *conn, enum mst__cc_signal signal) {
+  if (conn->ecn.mode) mst__ecn_reduced(conn, signal != MST__CC_ECN);
+}
+static inline uint32_t mst__ecn_ack(struct mst_conn *conn, const struct mst__tcp *tcp, uint32_t delivered_bytes) {
+  return conn->ecn.mode ? mst__ecn_feedback(conn, tcp, delivered_bytes) : 0;
+}
+/* The ACE field has the bit that segmentation clears on all but the first (draft 3.3.4): one segment a packet. */
+static inline bool mst__ecn_one_segment(const struct mst_conn *conn) {
+  return conn->ecn.mode == MST__ECN_ACCURATE && conn->ecn.accurate.r_cep & 2;
+}
+static inline bool mst__ecn_ack_due(const struct mst_conn *conn) {
+  return conn->ecn.mode == MST__ECN_ACCURATE && mst__accecn_ack_due(conn);
+}
 
 /* --- output.c --- */
 /* Something may have become ready to send: it goes at the next flush. */
@@ -315,6 +334,7 @@ struct mst__reply {
   uint32_t seq, ack;
   uint16_t window;
   uint8_t flags;
+  uint8_t ace; /* AE, CWR and ECE, as mst__tcp_set_ace takes them */
   struct mst__tcp_options options;
 };
 /* 0 or -MST_EAGAIN. */

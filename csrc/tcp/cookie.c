@@ -59,7 +59,8 @@ void mst__cookie_send(struct mst__half_open *h) {
   mst_stack *stack = h->listener->stack;
   h->iss = cookie(h, period(stack), mss_index(h));
   /* Without timestamps there is no place for the rest: it is not agreed on. */
-  if (!h->terms.ts_ok) h->terms = (struct mst__terms){.peer_mss = h->terms.peer_mss};
+  if (!h->terms.ts_ok) h->terms = (struct mst__terms){.peer_mss = h->terms.peer_mss, .ecn = h->terms.ecn};
+  h->terms.ecn = mst__ecn_syn_cookie(h->terms.ecn);
   if (mst__syn_ack_send(h, stamp(h))) return;
   h->listener->cookie_sent_ns = stack->now_ns;
   stack->stats.tcp_syncookies_sent++;
@@ -104,5 +105,6 @@ bool mst__cookie_check(struct mst__half_open *h, const struct mst__tcp *tcp) {
   }
   stack->stats.tcp_syncookies_recv++;
   read_stamp(h, &tcp->options);
+  h->terms.ecn = mst__ecn_syn_of_cookie(stack->tcp.ecn, tcp);
   return true;
 }

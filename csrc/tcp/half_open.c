@@ -33,6 +33,7 @@ int mst__syn_ack_send(const struct mst__half_open *h, uint32_t tsval) {
   reply.window = h->window; /* RFC 7323 2.2: not scaled */
   mst__terms_to_options(&h->terms, (uint16_t)(h->path_mtu - headers - MST__TCP_HEADER_BYTES), true, &reply.options);
   reply.options.tsval = tsval;
+  reply.ace = mst__ecn_syn_ack(h->terms.ecn, &reply.options);
   return mst__reply_send(stack_of(h), &reply);
 }
 
@@ -64,6 +65,7 @@ static void timed_out(struct mst__alarm *alarm) {
   if (!h->sent_ns) return send_syn_ack(h);
   if (h->retries >= MST__SYN_RETRIES) return give_up(h);
   h->retries++;
+  mst__ecn_syn_ack_lost(&h->terms.ecn);
   stack_of(h)->stats.tcp_timeouts++;
   send_syn_ack(h);
 }
@@ -143,8 +145,9 @@ static void challenge(struct mst__half_open *h) {
 }
 
 /* Our answer was lost. The timer is left alone: a peer that repeats itself may not stop the backing off. */
-static void repeated_syn(struct mst__half_open *h) {
+static void repeated_syn(struct mst__half_open *h, const struct mst__tcp *tcp) {
   mst_stack *stack = stack_of(h);
+  if (!mst__ecn_syn_again(&h->terms.ecn, stack->tcp.ecn, tcp)) return mst__half_open_reset(h);
   if (h->repeats_ns && stack->now_ns - h->repeats_ns < REPEATED_SYN_NS) return;
   h->repeats_ns = stack->now_ns;
   if (!mst__syn_ack_send(h, mst__ts_now(stack, mst__ts_offset(stack, &h->flow)))) retransmitted(stack);
@@ -204,7 +207,7 @@ void mst__half_open_input(struct mst__half_open *h, const struct mst__ip *ip, st
   mst_stack *stack = stack_of(h);
   uint32_t rcv_nxt = h->irs + 1;
   bool bare_syn = (tcp->flags & (MST__SYN | MST__ACK | MST__RST)) == MST__SYN;
-  if (bare_syn && tcp->seq == h->irs) return repeated_syn(h);
+  if (bare_syn && tcp->seq == h->irs) return repeated_syn(h, tcp);
   if (paws_rejects(h, tcp)) return mst__drop(stack, MST_DROP_TCP_PAWS);
   if (!mst__acceptable(rcv_nxt, rcv_nxt + h->window, tcp)) {
     mst__drop(stack, MST_DROP_TCP_SEQUENCE);

@@ -50,7 +50,8 @@ static void tell_terms(const mst_conn *conn, struct mst_tcp_info *out) {
   mst_conn_remote(conn, &out->remote);
   out->congestion_control = conn->cc.ops->name;
   out->options = (uint8_t)((conn->ts_ok ? MST_TCPI_OPT_TIMESTAMPS : 0) | (conn->sack_ok ? MST_TCPI_OPT_SACK : 0) |
-                           (conn->wscale_ok ? MST_TCPI_OPT_WSCALE : 0));
+                           (conn->wscale_ok ? MST_TCPI_OPT_WSCALE : 0) | (conn->ecn.mode ? MST_TCPI_OPT_ECN : 0) |
+                           (conn->ecn.seen ? MST_TCPI_OPT_ECN_SEEN : 0));
   out->snd_wscale = conn->snd_wscale;
   out->rcv_wscale = conn->rcv_wscale;
   out->snd_mss = conn->cc.mss;
@@ -110,12 +111,26 @@ static void tell_counts(const mst_conn *conn, struct mst_tcp_info *out) {
   out->total_retrans = conn->total_retrans;
 }
 
+static void tell_ecn(const mst_conn *conn, struct mst_tcp_info *out) {
+  const struct mst__accecn *a = &conn->ecn.accurate;
+  out->ecn_mode = conn->ecn.mode;
+  out->delivered_ce = conn->ecn.delivered_ce;
+  out->received_ce = conn->ecn.received_ce;
+  out->delivered_e0_bytes = a->s_bytes[MST__E0B];
+  out->delivered_e1_bytes = a->s_bytes[MST__E1B];
+  out->delivered_ce_bytes = a->s_bytes[MST__CEB];
+  out->received_e0_bytes = a->r_bytes[MST__E0B];
+  out->received_e1_bytes = a->r_bytes[MST__E1B];
+  out->received_ce_bytes = a->r_bytes[MST__CEB];
+}
+
 void mst_conn_get_info_sized(const mst_conn *conn, struct mst_tcp_info *out, size_t size) {
   struct mst_tcp_info info = {.size = size < sizeof info ? size : sizeof info};
   tell_terms(conn, &info);
   tell_windows(conn, &info);
   tell_times(conn, &info);
   tell_counts(conn, &info);
+  tell_ecn(conn, &info);
   memcpy(out, &info, info.size);
 }
 

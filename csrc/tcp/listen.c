@@ -125,6 +125,7 @@ static enum mst_drop answer_syn(struct mst__half_open *h, const struct mst__tcp 
   h->path_mtu = route.mtu;
   h->peer_window = tcp->window;
   mst__terms_of_syn(&h->terms, tcp, mst__window_scale(stack->tcp.receive_buffer_bytes), !stack->tcp.no_sack);
+  h->terms.ecn = mst__ecn_syn_first(stack->tcp.ecn, tcp);
   bool always = cookies && stack->tcp.syn_cookies == MST_SYN_COOKIES_ALWAYS;
   bool room = !always && half_open_room(listener);
   if (room && mst__half_open_new(h)) return MST_DROP_NONE;

@@ -56,6 +56,11 @@ static int set_pacing_max(mst_conn *conn, int64_t value) {
   return 0;
 }
 
+static int set_ecn(mst_conn *conn, int64_t value) {
+  if (conn->state != MST_SYN_SENT || conn->snd_nxt != conn->iss) return -MST_EINVAL;
+  return set_u8(&conn->ecn.wanted, value <= MST_ECN_ACCURATE ? value : -1, 0);
+}
+
 int mst_conn_set_option(mst_conn *conn, enum mst_tcp_option option, int64_t value) {
   int rc;
   switch (option) {
@@ -74,6 +79,7 @@ int mst_conn_set_option(mst_conn *conn, enum mst_tcp_option option, int64_t valu
   case MST_TCP_OOBINLINE: return value == 1 ? 0 : -MST_EINVAL;
   case MST_TCP_TOS: return set_u8(&conn->tos, value & ~3, 0); /* the ECN bits are TCP's own */
   case MST_TCP_TTL: return set_u8(&conn->ttl, value, 1);
+  case MST_TCP_ECN: return set_ecn(conn, value);
   case MST_TCP_MAX_PACING_RATE: return set_pacing_max(conn, value);
   }
   return -MST_ENOPROTOOPT;
@@ -93,6 +99,7 @@ int64_t mst_conn_get_option(const mst_conn *conn, enum mst_tcp_option option) {
   case MST_TCP_OOBINLINE: return 1;
   case MST_TCP_TOS: return conn->tos;
   case MST_TCP_TTL: return conn->ttl;
+  case MST_TCP_ECN: return conn->ecn.wanted;
   case MST_TCP_MAX_PACING_RATE: return (int64_t)conn->pacing_max;
   }
   return -MST_ENOPROTOOPT;

@@ -22,6 +22,7 @@ uint32_t mst__congestion_room(const struct mst_conn *conn) {
 uint32_t mst__packet_payload_max(const struct mst_conn *conn) {
   uint32_t room = MST_PACKET_BYTES_MAX - MST__IP6_HEADER_BYTES - MST__TCP_HEADER_BYTES - MST__TCP_OPTIONS_MAX;
   uint32_t segment = mst__segment_bytes(conn);
+  if (mst__ecn_one_segment(conn)) return segment;
   return room > segment ? room - room % segment : segment;
 }
 
@@ -106,6 +107,7 @@ uint32_t mst__window_room(const struct mst_conn *conn) {
 static int send_new(struct mst_conn *conn) {
   uint32_t end = mst__queue_end(conn);
   if (conn->fin_sent) return 0;
+  if (mst__ecn_holds(conn)) return 0;
   if (end != conn->snd_nxt) mst__window_use_start(conn);
   for (;;) {
     uint32_t unsent = end - conn->snd_nxt;
@@ -143,7 +145,7 @@ static int send_acks(struct mst_conn *conn) {
     if (rc) return rc;
     conn->probe_wanted = false;
   }
-  while (conn->ack_now || conn->acks_owed) {
+  while (conn->ack_now || conn->acks_owed || mst__ecn_ack_due(conn)) {
     int rc = mst__segment_send(conn, &ack, &sent);
     if (rc) return rc;
   }
@@ -156,6 +158,7 @@ int mst__output(struct mst_conn *conn) {
   if (conn->syn_wanted) rc = send_syn(conn);
   if (conn->state == MST_SYN_SENT) return rc;
   uint32_t snd_nxt = conn->snd_nxt;
+  if (!rc && mst__ecn_ack_due(conn)) rc = send_acks(conn); /* a pure one, before data */
   if (!rc && conn->recovery.probe_wanted) rc = mst__probe_send(conn);
   if (!rc && conn->state >= MST_ESTABLISHED) rc = mst__resend(conn);
   if (!rc && conn->state >= MST_ESTABLISHED) rc = send_new(conn);

@@ -131,6 +131,8 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   uint32_t header_bytes;
   struct mst__ip_fields ip = {
       .source = &conn->flow.local_addr, .destination = &conn->flow.remote_addr, .ttl = conn->ttl, .tos = conn->tos};
+  bool ecn = conn->ecn.mode || tcp.flags & MST__SYN;
+  if (ecn) ip.tos |= mst__ecn_mark(conn, &tcp, payload);
   packet.iov[0].base = build_headers(stack, headers, &ip, &tcp, payload, &header_bytes);
   packet.iov[0].len = header_bytes;
   packet.len = header_bytes + payload;
@@ -144,6 +146,7 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   conn->segs_out += segments;
   mst__trace_sent(conn, &tcp, payload, ip.tos, segments);
   if (payload) data_sent(conn, segment->seq, payload, segments);
+  if (ecn) mst__ecn_sent(conn, &tcp, payload);
   if (tcp.flags & MST__ACK) ack_sent(conn, !payload || tcp.options.sack_count);
   *sent_bytes = payload;
   return 0;
@@ -159,6 +162,7 @@ int mst__reply_send(mst_stack *stack, const struct mst__reply *reply) {
       .flags = reply->flags,
       .options = reply->options,
   };
+  mst__tcp_set_ace(&tcp, reply->ace);
   uint8_t headers[HEADERS_MAX];
   uint32_t bytes;
   struct mst__ip_fields ip = {.source = &reply->source, .destination = &reply->destination, .ttl = 64};

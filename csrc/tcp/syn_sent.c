@@ -8,6 +8,8 @@ static void take_syn(struct mst_conn *conn, const struct mst__tcp *tcp) {
   conn->rcv_adv = conn->rcv_nxt + promised;
   struct mst__terms terms;
   mst__terms_of_syn(&terms, tcp, conn->rcv_wscale, !conn->stack->tcp.no_sack);
+  if (!(tcp->flags & MST__ACK)) terms.ecn = mst__ecn_syn_first(conn->ecn.wanted, tcp);
+  terms.ecn.plain |= conn->ecn.syn.plain; /* of our own SYNs */
   mst__conn_set_terms(conn, &terms);
   conn->snd_wnd = conn->snd_wnd_max = tcp->window; /* not scaled: RFC 7323 2.2 */
   conn->snd_wl1 = tcp->seq;
@@ -43,6 +45,7 @@ void mst__syn_sent_input(struct mst_conn *conn, const struct mst__ip *ip, const 
   take_syn(conn, tcp);
   if (ack) {
     mst__syn_acked(conn, tcp);
+    mst__ecn_connected(conn, tcp);
     conn->ack_now = true;
   } else { /* simultaneous open */
     mst__set_state(conn, MST_SYN_RECEIVED);

@@ -119,6 +119,7 @@ static bool establish(struct mst_conn *conn, const struct mst__ip *ip, const str
   conn->snd_wl1 = tcp->seq;
   conn->snd_wl2 = tcp->ack;
   mst__syn_acked(conn, tcp);
+  mst__ecn_accepted(conn, tcp);
   return true;
 }
 
@@ -149,6 +150,11 @@ static void simultaneous_syn_ack(const struct mst_conn *conn, struct mst__tcp *t
 static bool repeated_syn(struct mst_conn *conn, const struct mst__tcp *tcp) {
   if (conn->state != MST_SYN_RECEIVED || !(tcp->flags & MST__SYN) || tcp->flags & (MST__ACK | MST__RST)) return false;
   if (tcp->seq != conn->irs) return false;
+  if (!mst__ecn_syn_again(&conn->ecn.syn, conn->ecn.wanted, tcp)) {
+    mst__reset_send(conn);
+    mst__conn_die(conn, -MST_ECONNRESET);
+    return true;
+  }
   conn->syn_wanted = true;
   mst__output_wanted(conn);
   return true;
@@ -172,6 +178,7 @@ void mst__sync_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst
   conn->last_heard_ns = stack->now_ns;
   if (!establish(conn, ip, tcp)) return;
   if (!mst__ack_input(conn, tcp)) return;
+  if (conn->ecn.mode) mst__ecn_received(conn, tcp);
   update_ts_recent(conn, tcp);
   trim(conn, tcp);
   if (!fin_acked(conn)) return;

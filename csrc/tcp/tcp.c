@@ -26,6 +26,8 @@ int mst__tcp_stack_init(mst_stack *stack, const struct mst_stack_options *option
   tcp->syn_cookies = (uint8_t)options->syn_cookies;
   tcp->congestion_control = mst__cc_find(options->congestion_control ? options->congestion_control : "cubic");
   if (!tcp->congestion_control) return -MST_EINVAL;
+  if ((unsigned)options->ecn > MST_ECN_ACCURATE) return -MST_EINVAL;
+  tcp->ecn = (uint8_t)options->ecn;
   stack->env.random(stack->env.ctx, &tcp->isn_key, sizeof tcp->isn_key);
   return mst__hash_table_init(&tcp->conns, &stack->env, 1024) ? 0 : -MST_ENOMEM;
 }
@@ -86,11 +88,13 @@ void mst__conn_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst
     untraced_input(conn, ip, tcp);
 }
 
-void mst__tcp_input(mst_stack *stack, const struct mst__ip *ip, uint8_t packet_flags) {
+void mst__tcp_input(mst_stack *stack, const struct mst__ip *ip, const struct mst_packet *packet) {
   struct mst__tcp tcp;
   enum mst_drop drop = mst__tcp_parse(ip->payload, ip->payload_bytes, &tcp);
   if (drop) return mst__drop(stack, drop);
-  if (!checksum_ok(stack, ip, packet_flags)) return;
+  if (!checksum_ok(stack, ip, packet->flags)) return;
+  tcp.ip_ecn = ip->tos & MST__ECN_MASK;
+  tcp.gso_size = packet->gso_size;
   stack->stats.tcp_in_segs++;
   struct mst__flow key = {
       .local_addr = ip->destination,

@@ -41,6 +41,7 @@ void mst__conn_terms(const struct mst_conn *conn, struct mst__terms *terms) {
       .wscale_ok = conn->wscale_ok,
       .ts_ok = conn->ts_ok,
       .sack_ok = conn->sack_ok,
+      .ecn = conn->ecn.syn,
   };
 }
 
@@ -51,6 +52,7 @@ void mst__conn_set_terms(struct mst_conn *conn, const struct mst__terms *terms) 
   conn->wscale_ok = terms->wscale_ok;
   conn->ts_ok = terms->ts_ok;
   conn->sack_ok = terms->sack_ok;
+  conn->ecn.syn = terms->ecn;
   conn->ts_recent = terms->ts_recent;
   conn->ts_recent_at_ns = conn->stack->now_ns;
   mst__conn_set_path_mtu(conn, conn->path_mtu);

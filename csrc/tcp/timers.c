@@ -75,6 +75,7 @@ static bool window_closed(const struct mst_conn *conn) {
 
 static void retransmit_timeout(struct mst_conn *conn) {
   mst_stack *stack = conn->stack;
+  if (conn->ecn.mode && mst__ecn_timer(conn)) return mst__output_wanted(conn);
   if (user_timeout_over(conn)) return timed_out(conn);
   if (window_closed(conn)) return persist(conn);
   if (conn->retries++ >= retries_allowed(conn)) return timed_out(conn);

@@ -8,6 +8,9 @@
 #define MST__IP4_HEADER_BYTES 20
 #define MST__IP6_HEADER_BYTES 40
 
+/* The ECN field, the two low bits of `tos` (RFC 3168 5). */
+enum mst__ip_ecn { MST__NOT_ECT = 0, MST__ECT1 = 1, MST__ECT0 = 2, MST__CE = 3, MST__ECN_MASK = 3 };
+
 struct mst__ip {
   struct mst_addr source, destination;
   const uint8_t *payload; /* transport header; in the parsed bytes */

@@ -104,6 +104,7 @@ static const struct {
     {"send-buffer", MST_TCP_SEND_BUFFER},
     {"receive-buffer", MST_TCP_RECEIVE_BUFFER},
     {"oobinline", MST_TCP_OOBINLINE},
+    {"ecn", MST_TCP_ECN},
     {"tos", MST_TCP_TOS},
     {"ttl", MST_TCP_TTL},
 };
@@ -117,6 +118,15 @@ bool tcp_option_of(const char *name, enum mst_tcp_option *out) {
   return false;
 }
 
+/* A number, or a word that stands for one. */
+static int64_t option_value(struct run *run, const char *name, const char *value) {
+  static const char *const modes[] = {"if-asked", "off", "classic", "accurate"};
+  if (!strcmp(name, "ecn"))
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+      if (!strcmp(modes[i], value)) return (int64_t)i;
+  return word_number(run, value);
+}
+
 /* Options of the stack that are numbers. */
 static const struct {
   const char *name;
@@ -127,6 +137,7 @@ static const struct {
     STACK_OPTION("send-buffer", send_buffer_bytes),
     STACK_OPTION("receive-buffer", receive_buffer_bytes),
     STACK_OPTION("conns-max", conns_max),
+    STACK_OPTION("ecn", ecn),
 };
 
 void stack_option(struct run *run, char *arguments) {
@@ -140,7 +151,7 @@ void stack_option(struct run *run, char *arguments) {
   }
   for (size_t i = 0; i < sizeof stack_options / sizeof *stack_options; i++) {
     if (strcmp(stack_options[i].name, name)) continue;
-    uint64_t number = (uint64_t)word_number(run, value);
+    uint64_t number = (uint64_t)option_value(run, name, value);
     memcpy((char *)&run->options.stack + stack_options[i].offset, &number, stack_options[i].bytes); /* little endian */
     return;
   }
@@ -318,7 +329,7 @@ static void call_set(struct run *run, char *arguments) {
   const char *name = word_need(run, &arguments, "the option"), *value = word_need(run, &arguments, "its value");
   enum mst_tcp_option option;
   if (!tcp_option_of(name, &option)) run_fail(run, "a connection has no option \"%s\"", name);
-  check_result(run, mst_conn_set_option(run->s->conn, option, word_number(run, value)), want);
+  check_result(run, mst_conn_set_option(run->s->conn, option, option_value(run, name, value)), want);
 }
 
 /* congestion NAME */

@@ -55,6 +55,15 @@ enum mst_syn_cookies {
   MST_SYN_COOKIES_ALWAYS,      /* for every SYN (2) */
 };
 
+/* Explicit congestion notification. What a peer asks for is granted in any mode but OFF; CLASSIC grants RFC 3168 alone.
+ */
+enum mst_ecn {
+  MST_ECN_IF_ASKED, /* the default: not asked for (Linux's tcp_ecn=2) */
+  MST_ECN_OFF,
+  MST_ECN_CLASSIC, /* asked for: RFC 3168 (Linux's tcp_ecn=1) */
+  MST_ECN_ACCURATE /* asked for: draft-ietf-tcpm-accurate-ecn, or RFC 3168 where the peer has no more */
+};
+
 struct mst_stack_options {
   size_t size; /* sizeof(struct mst_stack_options) */
   struct mst_env env;
@@ -67,6 +76,7 @@ struct mst_stack_options {
   bool no_sack; /* neither offer nor accept SACK (RFC 2018); Linux's net.ipv4.tcp_sack=0 */
   void (*trace)(void *ctx, const struct mst_trace_event *event); /* trace.h; NULL: nobody listens */
   void *trace_ctx;
+  enum mst_ecn ecn; /* 0: MST_ECN_IF_ASKED */
 };
 
 /* Make a stack. The options are copied. 0, -MST_EINVAL, -MST_ENOMEM. */
@@ -95,6 +105,10 @@ uint64_t mst_stack_next_deadline(const mst_stack *stack);
   X(ip_out_requests, "IpOutRequests", "packets sent")                                                                  \
   X(ip_in_octets, "IpExtInOctets", "bytes of IP packets taken in")                                                     \
   X(ip_out_octets, "IpExtOutOctets", "bytes of IP packets sent")                                                       \
+  X(ip_in_no_ect_pkts, "IpExtInNoECTPkts", "packets with Not-ECT in the ECN field")                                    \
+  X(ip_in_ect1_pkts, "IpExtInECT1Pkts", "packets with ECT(1)")                                                         \
+  X(ip_in_ect0_pkts, "IpExtInECT0Pkts", "packets with ECT(0)")                                                         \
+  X(ip_in_ce_pkts, "IpExtInCEPkts", "packets marked with CE")                                                          \
   X(tcp_active_opens, "TcpActiveOpens", "connections opened from here")                                                \
   X(tcp_passive_opens, "TcpPassiveOpens", "connections accepted")                                                      \
   X(tcp_attempt_fails, "TcpAttemptFails", "connections that failed before they were established")                      \
@@ -131,6 +145,12 @@ uint64_t mst_stack_next_deadline(const mst_stack *stack);
   X(tcp_req_q_full_drop, "TcpExtTCPReqQFullDrop", "SYNs dropped for lack of room")                                     \
   X(tcp_listen_overflows, "TcpExtListenOverflows", "SYNs and handshakes refused as too many wait for accept")          \
   X(tcp_listen_drops, "TcpExtListenDrops", "SYNs and handshakes refused by a listener for any reason")                 \
+  X(tcp_delivered_ce, "TcpExtTCPDeliveredCE", "segments sent that were reported as marked with CE")                    \
+  X(tcp_ecn_reductions, NULL, "reductions of the congestion window for marks")                                         \
+  X(tcp_ecn_fallbacks, NULL, "handshakes that went on without ECN when packets with it were lost")                     \
+  X(tcp_ecn_mangled, NULL, "connections that gave up ECT as the feedback did not fit what was sent")                   \
+  X(tcp_ecn_bleached, NULL, "connections that gave up ECT as something clears it on the way")                          \
+  X(tcp_ecn_blackholes, NULL, "connections that gave up ECT as packets with it vanish")                                \
   X(udp_in_datagrams, "UdpInDatagrams", "datagrams delivered")                                                         \
   X(udp_out_datagrams, "UdpOutDatagrams", "datagrams sent")                                                            \
   X(udp_no_ports, "UdpNoPorts", "datagrams to no socket")                                                              \

@@ -107,6 +107,7 @@ enum mst_tcp_option {
   MST_TCP_OOBINLINE,       /* 1, and only 1: urgent data is delivered in line (RFC 6093 4) */
   MST_TCP_TOS,             /* 0; the DS field of what is sent */
   MST_TCP_TTL,             /* 64 */
+  MST_TCP_ECN,             /* enum mst_ecn, the stack's; of a connection that has not yet sent its SYN */
   MST_TCP_MAX_PACING_RATE, /* 0: no limit; else bytes of TCP payload a second, spread evenly */
 };
 int mst_conn_set_option(mst_conn *conn, enum mst_tcp_option option, int64_t value);
@@ -147,6 +148,8 @@ enum mst_tcp_info_options {
   MST_TCPI_OPT_TIMESTAMPS = 1, /* RFC 7323 */
   MST_TCPI_OPT_SACK = 2,       /* RFC 2018 */
   MST_TCPI_OPT_WSCALE = 4,     /* RFC 7323 */
+  MST_TCPI_OPT_ECN = 8,        /* RFC 3168, or accurate ECN */
+  MST_TCPI_OPT_ECN_SEEN = 16,  /* and the peer's data came with ECT or CE */
 };
 
 /* A connection's state, under the names of Linux's struct tcp_info where the meaning is the same; where Linux counts
@@ -198,6 +201,12 @@ struct mst_tcp_info {
 
   uint16_t total_rto, total_rto_recoveries; /* retransmission timeouts, and rows of them that an ACK has ended */
   uint32_t total_rto_time_ms;               /* spent in those rows */
+
+  uint8_t ecn_mode;      /* 0: none, 1: RFC 3168, 2: accurate */
+  uint32_t delivered_ce; /* segments sent that were reported as marked; RFC 3168: acknowledged with ECE */
+  uint32_t received_ce;  /* segments received with the mark */
+  uint32_t delivered_e0_bytes, delivered_e1_bytes, delivered_ce_bytes; /* as the peer's AccECN option has it, 24 bits */
+  uint32_t received_e0_bytes, received_e1_bytes, received_ce_bytes;    /* accurate: as ours has it */
 };
 /* Fill the first `size` bytes of *out. Calls nobody back. */
 void mst_conn_get_info_sized(const mst_conn *conn, struct mst_tcp_info *out, size_t size);

@@ -29,6 +29,7 @@ void mst__recovery_enter(struct mst_conn *conn, enum mst__recovery_phase phase) 
   r->point = conn->snd_nxt;
   probe_forget(conn);
   if (phase == MST__PHASE_RECOVERY) conn->stack->stats.tcp_recoveries++;
+  mst__ecn_window_reduced(conn, phase == MST__PHASE_CWR ? MST__CC_ECN : MST__CC_LOSS);
   if (reducing) return; /* once a window */
   mst__undo_remember(conn);
   mst__prr_begin(conn);
@@ -92,6 +93,7 @@ void mst__recovery_on_timeout(struct mst_conn *conn) {
     conn->cc.ops->on_congestion(&conn->cc, MST__CC_TIMEOUT, flight_size(conn), conn->stack->now_ns);
   }
   conn->cc.cwnd = mst__segment_bytes(conn);
+  mst__ecn_window_reduced(conn, MST__CC_TIMEOUT);
   probe_forget(conn);
   mst__timer_clear(conn, MST__TIMER_REORDER);
   if (reneged(conn)) {
