@@ -48,7 +48,10 @@ static void leave(struct mst_conn *conn) {
   struct mst__recovery *r = &conn->recovery;
   bool by_rate = conn->cc.ops->rate_based;
   if (r->phase != MST__PHASE_LOSS && !by_rate) conn->cc.cwnd = conn->cc.ssthresh;
-  if (r->phase != MST__PHASE_CWR) conn->loss->on_leave(conn);
+  if (r->phase != MST__PHASE_CWR)
+    conn->loss->on_leave(conn);
+  else
+    r->point = conn->snd_una - 2; /* nothing was lost: RFC 6582's recover is behind us */
   r->phase = MST__PHASE_OPEN;
   r->frto = MST__FRTO_OFF;
   mst__trace(conn, MST_TRACE_RECOVERY_LEFT);

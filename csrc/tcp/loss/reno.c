@@ -27,7 +27,7 @@ static bool on_duplicate(struct mst_conn *conn) {
   if (r->reno.duplicate_acks < UINT16_MAX) r->reno.duplicate_acks++;
   if (r->phase == MST__PHASE_RECOVERY || r->reno.duplicate_acks != DUPLICATE_THRESHOLD) return false;
   /* RFC 6582 3.2 step 2: duplicates that a timeout's own retransmissions caused are no sign of loss. */
-  if (!mst__seq_gt(conn->snd_una - 1, r->point)) return false;
+  if (r->phase != MST__PHASE_CWR && !mst__seq_gt(conn->snd_una - 1, r->point)) return false;
   mark_first(conn);
   return true;
 }
