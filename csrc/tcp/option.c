@@ -108,7 +108,9 @@ int64_t mst_conn_get_option(const mst_conn *conn, enum mst_tcp_option option) {
 int mst_conn_set_congestion_control(mst_conn *conn, const char *name) {
   const struct mst__cc_ops *ops = mst__cc_find(name);
   if (!ops) return -MST_ENOENT;
-  conn->cc.ops = ops;
-  ops->init(&conn->cc, conn->stack->now_ns);
+  if (conn->state < MST_ESTABLISHED)
+    conn->cc.ops = ops; /* begins with the connection */
+  else if (ops != conn->cc.ops)
+    mst__cc_switch(&conn->cc, ops, conn->stack->now_ns);
   return 0;
 }

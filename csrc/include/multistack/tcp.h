@@ -113,8 +113,13 @@ enum mst_tcp_option {
 int mst_conn_set_option(mst_conn *conn, enum mst_tcp_option option, int64_t value);
 int64_t mst_conn_get_option(const mst_conn *conn, enum mst_tcp_option option);
 
-/* Choose the congestion control of one connection: "cubic", "newreno". 0 or -MST_ENOENT. */
+/* Choose the congestion control of one connection by name, at any time: it goes on with the present window. 0 or
+ * -MST_ENOENT. */
 int mst_conn_set_congestion_control(mst_conn *conn, const char *name);
+
+/* The names of those that there are, by index from 0; NULL: no more. "cubic" (RFC 9438, the default) and "newreno" (RFC
+ * 5681, 6582; "reno" is understood too). */
+const char *mst_congestion_control_name(size_t index);
 
 /* True while urgent data that has been announced is still to be read (RFC 9293 3.8.5). */
 bool mst_conn_urgent(const mst_conn *conn);

@@ -3,6 +3,7 @@
 #ifndef MST_TCP_CC_CC_H
 #define MST_TCP_CC_CC_H
 
+#include "tcp/cc/hystart.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -41,11 +42,12 @@ enum mst__cc_signal {
 
 struct mst__cc_ops {
   const char *name;
-  bool rate_based; /* it sets cwnd during loss recovery too: no proportional rate reduction */
+  bool rate_based; /* it sets cwnd during loss recovery too: no proportional rate reduction; and after a rest */
   /* A new connection, or another algorithm's takes over: cwnd and ssthresh are set; only the private part. */
   void (*init)(struct mst__cc *cc, uint64_t now_ns);
   void (*on_ack)(struct mst__cc *cc, const struct mst__cc_ack *ack);
-  /* The network is congested: set ssthresh, and cwnd to where the reduction shall end. */
+  /* The network is congested: set ssthresh, and cwnd to where the reduction shall end. `flight_bytes` is RFC 5681's
+   * FlightSize: sent and not acknowledged cumulatively. */
   void (*on_congestion)(struct mst__cc *cc, enum mst__cc_signal signal, uint32_t flight_bytes, uint64_t now_ns);
   /* The last signal was none: cwnd and ssthresh are again what they were; the private part is to follow. May be NULL.
    */
@@ -54,21 +56,33 @@ struct mst__cc_ops {
   void (*on_start)(struct mst__cc *cc, uint64_t now_ns);
 };
 
+struct mst__newreno {
+  struct mst__hystart hystart;
+  uint32_t acked_bytes; /* towards the next segment of growth */
+  bool timed_out;       /* slow start is that after a timeout */
+};
+
+/* RFC 9438's variables; windows are bytes, K is seconds. */
+struct mst__cubic {
+  uint64_t epoch_ns; /* when congestion avoidance began, later by all rests since; 0: it has not */
+  uint64_t seen_ns;  /* up to when that is accounted for */
+  double k, w_max, w_est;
+  float carry;         /* of growth: less than a segment */
+  uint32_t cwnd_prior; /* at the last reduction */
+  bool w_max_known;    /* by a loss */
+};
+
 struct mst__cc {
   const struct mst__cc_ops *ops;
   uint32_t cwnd, ssthresh;
   uint32_t mss;         /* sender's maximum segment size */
+  uint32_t held_bytes;  /* delivered, and counting as growth once SND.UNA moves */
   uint64_t pacing_rate; /* bytes a second, 0: none */
   union {
+    struct mst__newreno newreno;
     struct {
-      uint32_t acked_bytes;
-    } newreno;
-    struct {
-      uint64_t epoch_start_ns; /* 0: no epoch */
-      double k;                /* seconds */
-      double w_max, w_est;     /* segments */
-      uint32_t cwnd_prior;
-      uint32_t growth_bytes; /* earned, less than a segment */
+      struct mst__hystart hystart;
+      struct mst__cubic now, before; /* before the last reduction, to undo it (4.9.2) */
     } cubic;
   } state;
 };
@@ -77,5 +91,17 @@ extern const struct mst__cc_ops mst__cc_newreno, mst__cc_cubic;
 
 /* By name, or NULL. */
 const struct mst__cc_ops *mst__cc_find(const char *name);
+/* `ops` takes over in the middle of a connection: it goes on with the window that there is. */
+void mst__cc_switch(struct mst__cc *cc, const struct mst__cc_ops *ops, uint64_t now_ns);
+
+/* --- what the window-based ones share --- */
+
+/* The bytes that an ACK earns growth for: all that were delivered, by SACK too, but not before SND.UNA moves and none
+ * of what was delivered before or during recovery. */
+static inline uint32_t mst__cc_earned(struct mst__cc *cc, const struct mst__cc_ack *ack) {
+  uint32_t earned = cc->held_bytes + ack->delivered_bytes;
+  cc->held_bytes = ack->acked_bytes || ack->recovering ? 0 : earned;
+  return ack->acked_bytes && !ack->recovering ? earned : 0;
+}
 
 #endif

@@ -1,107 +1,153 @@
-/* CUBIC (rfc8312bis, published as RFC 9438). Windows in its formulas are segments, times are seconds. */
+/* CUBIC (rfc8312bis, published as RFC 9438), with HyStart++ (RFC 9406) and the alternative backoff with ECN (RFC 8511).
+ *
+ * Where it is other than Linux's CUBIC, so that the two share a link as equals:
+ * - The Reno-friendly window grows by a whole segment a round once it has reached cwnd_prior (4.3), where losses are
+ *   not a full queue's; Linux stays at 0.53. In a queue that both share ours does too: with a whole segment it would be
+ *   the one whose packets are dropped, and have little more than a third of the link.
+ * - The window of congestion avoidance is computed for each ACK; Linux does so at most every 31 ms.
+ * - Slow start ends by HyStart++ alone; Linux looks at trains of ACKs too, and has no conservative phase after it.
+ * And alike, beyond the RFC: slow start has no limit L for one ACK, since receivers that coalesce segments acknowledge
+ * 64 KB at once, and no more is earned than has arrived; and until a loss tells where the limit is, congestion
+ * avoidance grows by at least a twentieth a round, for the cubic of zero W_max - cwnd would be flat for seconds. */
 #include "tcp/cc/cc.h"
 
 #define C 0.4                               /* 5 */
 #define BETA 0.7                            /* 4.6 */
+#define BETA_ECN 0.85                       /* RFC 8511 4.1 */
 #define ALPHA (3 * (1 - BETA) / (1 + BETA)) /* 4.3 */
+#define GROWTH_MAX 0.5                      /* of what is acknowledged: 4.2, less than slow start's */
+#define GROWTH_UNKNOWN 0.05
+#define QUEUE_LEAST_NS 500000u /* round trips vary by so much without a queue */
 
+/* Newton's method from a guess within a factor of two: five steps are exact to a float's precision. */
 static double cube_root(double x) {
   if (x <= 0) return 0;
-  double r = x > 1 ? x / 3 : 1;
-  for (int i = 0; i < 40; i++) {
-    double next = (2 * r + x / (r * r)) / 3;
-    double change = next > r ? next - r : r - next;
-    r = next;
-    if (change < 1e-9 * r) break;
-  }
-  return r;
-}
-
-static double segments(const struct mst__cc *cc, uint32_t bytes) {
-  return (double)bytes / cc->mss;
+  double guess = 1;
+  for (; guess * guess * guess < x; guess *= 2) continue;
+  for (; guess * guess * guess > 8 * x; guess /= 2) continue;
+  for (int i = 0; i < 6; i++) guess -= (guess - x / (guess * guess)) / 3;
+  return guess;
 }
 
 static void cubic_init(struct mst__cc *cc, uint64_t now_ns) {
-  (void)now_ns;
-  cc->state.cubic.epoch_start_ns = 0;
-  cc->state.cubic.w_max = 0;
-  cc->state.cubic.w_est = 0;
-  cc->state.cubic.k = 0;
-  cc->state.cubic.growth_bytes = 0;
-  cc->state.cubic.cwnd_prior = 0;
+  mst__hystart_init(&cc->state.cubic.hystart);
+  cc->state.cubic.now = (struct mst__cubic){.seen_ns = now_ns};
+  cc->state.cubic.before = cc->state.cubic.now;
 }
 
-/* 4.2: a new congestion-avoidance stage. */
+/* 4.2: a new stage of congestion avoidance. Without a W_max (4.8 after a timeout, 4.10 after HyStart++), or when it is
+ * reached already, K is 0 and W_max is the window. */
 static void epoch_begin(struct mst__cc *cc, uint64_t now_ns) {
-  double cwnd = segments(cc, cc->cwnd);
-  cc->state.cubic.epoch_start_ns = now_ns;
-  cc->state.cubic.w_est = cwnd;
-  cc->state.cubic.growth_bytes = 0;
-  if (cwnd >= cc->state.cubic.w_max) {
-    cc->state.cubic.w_max = cwnd;
-    cc->state.cubic.k = 0;
+  struct mst__cubic *s = &cc->state.cubic.now;
+  s->epoch_ns = now_ns ? now_ns : 1;
+  s->w_est = cc->cwnd;
+  s->carry = 0;
+  if (!s->cwnd_prior) s->cwnd_prior = cc->cwnd;
+  if (!s->w_max_known || cc->cwnd >= s->w_max) {
+    s->w_max = cc->cwnd;
+    s->k = 0;
   } else {
-    cc->state.cubic.k = cube_root((cc->state.cubic.w_max - cwnd) / C);
+    s->k = cube_root((s->w_max - cc->cwnd) / (C * cc->mss));
   }
 }
 
-static double w_cubic(const struct mst__cc *cc, double t) {
-  double d = t - cc->state.cubic.k;
-  return C * d * d * d + cc->state.cubic.w_max;
+static double w_cubic(const struct mst__cc *cc, uint64_t t_ns) {
+  const struct mst__cubic *s = &cc->state.cubic.now;
+  double d = (double)t_ns / 1e9 - s->k;
+  return C * cc->mss * d * d * d + s->w_max;
 }
 
-/* 4.3: the window that Reno would have. */
-static void w_est_grow(struct mst__cc *cc, uint32_t acked_bytes) {
-  double alpha = cc->state.cubic.w_est >= segments(cc, cc->state.cubic.cwnd_prior) ? 1 : ALPHA;
-  cc->state.cubic.w_est += alpha * acked_bytes / cc->cwnd;
+/* Others may be in the queue, and a flow that probes faster than they do makes it overflow in its own turns. */
+static bool queue_shows(const struct mst__cc_ack *ack) {
+  return ack->srtt_ns > ack->min_rtt_ns + ack->min_rtt_ns / 8 + QUEUE_LEAST_NS;
 }
 
-static void congestion_avoidance(struct mst__cc *cc, const struct mst__cc_ack *ack) {
-  if (!cc->state.cubic.epoch_start_ns) epoch_begin(cc, ack->now_ns);
-  w_est_grow(cc, ack->acked_bytes);
-  double t = (double)(ack->now_ns - cc->state.cubic.epoch_start_ns) / 1e9;
-  double cwnd = segments(cc, cc->cwnd);
-  if (w_cubic(cc, t) < cc->state.cubic.w_est) { /* Reno-friendly region */
-    if (cc->state.cubic.w_est > cwnd) cc->cwnd = (uint32_t)(cc->state.cubic.w_est * cc->mss);
+/* By how much the window shall grow for what `share` of it was acknowledged. */
+static double growth(struct mst__cc *cc, const struct mst__cc_ack *ack, double share) {
+  struct mst__cubic *s = &cc->state.cubic.now;
+  uint64_t t_ns = ack->now_ns - s->epoch_ns;
+  double cwnd = cc->cwnd + (double)s->carry;
+  double alpha = s->w_est >= s->cwnd_prior && !queue_shows(ack) ? 1 : ALPHA; /* 4.3 */
+  s->w_est += alpha * cc->mss * share;
+  if (w_cubic(cc, t_ns) < s->w_est) return s->w_est - cwnd; /* the Reno-friendly region */
+  double target = w_cubic(cc, t_ns + ack->srtt_ns);
+  return (target - cwnd) * share; /* 4.4, 4.5 */
+}
+
+static void congestion_avoidance(struct mst__cc *cc, const struct mst__cc_ack *ack, uint32_t earned) {
+  struct mst__cubic *s = &cc->state.cubic.now;
+  if (!s->epoch_ns) epoch_begin(cc, ack->now_ns);
+  double grow = growth(cc, ack, (double)earned / cc->cwnd);
+  double least = s->w_max_known ? 0 : GROWTH_UNKNOWN * earned, most = GROWTH_MAX * earned;
+  if (grow < least) grow = least;
+  if (grow > most) grow = most;
+  grow += s->carry;
+  if (grow < cc->mss) { /* less than a segment is of no use */
+    s->carry = (float)grow;
     return;
   }
-  double target = w_cubic(cc, t + (double)ack->srtt_ns / 1e9);
-  if (target < cwnd) target = cwnd;
-  if (target > 1.5 * cwnd) target = 1.5 * cwnd;
-  /* 4.4: (target - cwnd) / cwnd for each segment acknowledged. */
-  double grow = (target - cwnd) / cwnd * ack->acked_bytes + cc->state.cubic.growth_bytes;
-  cc->cwnd += (uint32_t)grow / cc->mss * cc->mss;
-  cc->state.cubic.growth_bytes = (uint32_t)grow % cc->mss;
+  uint32_t bytes = (uint32_t)grow / cc->mss * cc->mss;
+  cc->cwnd += bytes;
+  s->carry = (float)(grow - bytes);
+}
+
+/* 4.2, 5.8: time in which the window could not grow is none for W_cubic. */
+static void skip_time(struct mst__cc *cc, uint64_t now_ns) {
+  struct mst__cubic *s = &cc->state.cubic.now;
+  if (s->epoch_ns) s->epoch_ns += now_ns - s->seen_ns;
+  s->seen_ns = now_ns;
 }
 
 static void cubic_on_ack(struct mst__cc *cc, const struct mst__cc_ack *ack) {
-  if (ack->recovering || !ack->acked_bytes) return;
+  uint32_t earned = mst__cc_earned(cc, ack);
   if (!ack->cwnd_limited) {
-    cc->state.cubic.epoch_start_ns = 0; /* 4.2: time without data to send does not count */
-    return;
+    skip_time(cc, ack->now_ns);
+    earned = 0;
   }
+  cc->state.cubic.now.seen_ns = ack->now_ns;
   if (cc->cwnd < cc->ssthresh) {
-    cc->cwnd += ack->acked_bytes;
+    uint32_t room = cc->ssthresh - cc->cwnd, grow = earned;
+    if (cc->ssthresh == UINT32_MAX)
+      grow = mst__hystart_on_ack(&cc->state.cubic.hystart, cc, ack, earned, MST__HYSTART_UNLIMITED);
+    if (grow > room) grow = room;
+    cc->cwnd += grow;
     return;
   }
-  congestion_avoidance(cc, ack);
+  if (earned) congestion_avoidance(cc, ack, earned);
 }
 
-/* 4.6 multiplicative decrease and 4.7 fast convergence. */
-static void decrease(struct mst__cc *cc, uint32_t flight_bytes) {
-  double cwnd = segments(cc, cc->cwnd);
-  cc->state.cubic.cwnd_prior = cc->cwnd;
-  cc->state.cubic.w_max = cwnd < cc->state.cubic.w_max ? cwnd * (1 + BETA) / 2 : cwnd;
-  uint32_t ssthresh = (uint32_t)(flight_bytes * BETA), least = 2 * cc->mss;
-  cc->ssthresh = ssthresh > least ? ssthresh : least;
-  cc->state.cubic.epoch_start_ns = 0;
+/* 4.6 says FlightSize, lest a window that was not used counts. Ours does not grow then and decays, so cwnd serves (4.6
+ * allows it so), unless much less is under way. */
+static double reduction_base(const struct mst__cc *cc, uint32_t flight_bytes) {
+  return flight_bytes < cc->cwnd / 2 ? flight_bytes : cc->cwnd;
 }
 
+/* 4.6 multiplicative decrease, 4.7 fast convergence, 4.8 timeout. */
 static void cubic_on_congestion(struct mst__cc *cc, enum mst__cc_signal signal, uint32_t flight_bytes,
                                 uint64_t now_ns) {
-  (void)now_ns;
-  decrease(cc, flight_bytes);
-  cc->cwnd = signal == MST__CC_TIMEOUT ? cc->mss : cc->ssthresh; /* 4.8 */
+  struct mst__cubic *s = &cc->state.cubic.now;
+  double beta = signal == MST__CC_ECN ? BETA_ECN : BETA, cwnd = cc->cwnd;
+  uint32_t window = (uint32_t)(reduction_base(cc, flight_bytes) * beta), mss = cc->mss;
+  cc->state.cubic.before = *s;
+  s->w_max = s->w_max_known && cwnd < s->w_max ? cwnd * (1 + BETA) / 2 : cwnd;
+  s->w_max_known = signal != MST__CC_TIMEOUT;
+  s->cwnd_prior = cc->cwnd;
+  s->epoch_ns = 0;
+  s->seen_ns = now_ns;
+  cc->ssthresh = window > 2 * mss ? window : 2 * mss;
+  cc->cwnd = cc->ssthresh;
+  if (signal == MST__CC_ECN) cc->cwnd = window > mss ? window : mss;
+  if (signal == MST__CC_TIMEOUT) cc->cwnd = mss;
+  cc->held_bytes = 0;
+}
+
+/* 4.9 */
+static void cubic_on_undo(struct mst__cc *cc) {
+  cc->state.cubic.now = cc->state.cubic.before;
+}
+
+static void cubic_on_start(struct mst__cc *cc, uint64_t now_ns) {
+  skip_time(cc, now_ns);
 }
 
 const struct mst__cc_ops mst__cc_cubic = {
@@ -109,4 +155,6 @@ const struct mst__cc_ops mst__cc_cubic = {
     .init = cubic_init,
     .on_ack = cubic_on_ack,
     .on_congestion = cubic_on_congestion,
+    .on_undo = cubic_on_undo,
+    .on_start = cubic_on_start,
 };
