@@ -2,9 +2,18 @@
 #include <string.h>
 
 void *mst__alloc(mst_stack *stack, size_t bytes) {
+  uint64_t all = stack->stats.memory_bytes + bytes;
+  if (all > stack->memory.high_bytes && !mst__memory_grant(stack, all)) return NULL;
   void *memory = stack->env.alloc(stack->env.ctx, bytes);
   if (memory) stack->stats.memory_bytes += bytes;
   return memory;
+}
+
+void *mst__payload_alloc(mst_stack *stack, size_t bytes) {
+  uint64_t all = stack->stats.memory_bytes + bytes;
+  if (all <= stack->memory.payload_bytes) return mst__alloc(stack, bytes);
+  mst__memory_grant(stack, all);
+  return NULL;
 }
 
 void *mst__zalloc(mst_stack *stack, size_t bytes) {
@@ -16,6 +25,7 @@ void mst__free(mst_stack *stack, void *memory, size_t bytes) {
   if (!memory) return;
   stack->stats.memory_bytes -= bytes;
   stack->env.free(stack->env.ctx, memory, bytes);
+  if (stack->memory.pressure && stack->stats.memory_bytes < stack->memory.low_bytes) mst__memory_relieved(stack);
 }
 
 uint32_t mst__random32(mst_stack *stack) {
@@ -64,6 +74,7 @@ int mst_stack_create(const struct mst_stack_options *options, mst_stack **out) {
   mst__list_init(&stack->borrowed);
   mst__list_init(&stack->path_age);
   mst__wheel_init(&stack->wheel, 0);
+  mst__memory_init(stack, options->memory_max_bytes);
   mst__udp_stack_init(stack);
   int rc = mst__tcp_stack_init(stack, options);
   if (!rc) rc = tables_init(stack);

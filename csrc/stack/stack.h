@@ -44,6 +44,14 @@ struct mst__tcp_stack {
   bool no_sack;
 };
 
+/* The bounds on what mst__alloc gives in all, and who waits for memory; tcp/memory.c. */
+struct mst__memory {
+  uint64_t max_bytes, payload_bytes; /* of all, and while payload may still be taken */
+  uint64_t high_bytes, low_bytes;    /* where pressure begins and ends */
+  struct mst__list waiting;          /* connections whose writer was turned away under pressure, by memory_node */
+  bool pressure;
+};
+
 struct mst__udp_stack {
   struct mst__list sockets;
 };
@@ -65,6 +73,7 @@ struct mst_stack {
   struct mst__list borrowed; /* connections that still point into the packets of this input */
   uint16_t ip_id;
   uint64_t priority_state; /* of mst__priority */
+  struct mst__memory memory;
   struct mst__tcp_stack tcp;
   struct mst__udp_stack udp;
 };
@@ -83,6 +92,8 @@ struct mst__alarm {
 };
 
 void *mst__alloc(mst_stack *stack, size_t bytes); /* not zeroed */
+/* The same for bytes of an application or a peer, which must leave something for all else. */
+void *mst__payload_alloc(mst_stack *stack, size_t bytes);
 void *mst__zalloc(mst_stack *stack, size_t bytes);
 void mst__free(mst_stack *stack, void *memory, size_t bytes);
 uint32_t mst__random32(mst_stack *stack);
@@ -128,6 +139,11 @@ void mst__tcp_stack_destroy(mst_stack *stack);
 void mst__tcp_input(mst_stack *stack, const struct mst__ip *ip, const struct mst_packet *packet);
 void mst__tcp_icmp(mst_stack *stack, const struct mst__icmp_error *error);
 void mst__tcp_flush(mst_stack *stack);
+void mst__memory_init(mst_stack *stack, uint64_t max_bytes);
+/* High_bytes would be exceeded: note the pressure; whether `bytes` in all may be. */
+bool mst__memory_grant(mst_stack *stack, uint64_t bytes);
+/* Less than low_bytes are taken again. */
+void mst__memory_relieved(mst_stack *stack);
 void mst__tcp_end_of_input(mst_stack *stack); /* let go of the packets of this batch */
 
 void mst__udp_stack_init(mst_stack *stack);

@@ -98,10 +98,7 @@ static void restart_retransmit_timer(struct mst_conn *conn) {
 }
 
 static void tell_writer(struct mst_conn *conn) {
-  if (conn->want_write && mst_writable_bytes(conn) >= conn->sendq.bytes / 2) {
-    conn->want_write = false;
-    mst__conn_notify(conn, MST_EV_WRITABLE);
-  }
+  mst__tell_writer(conn);
   if (conn->want_drain && conn->snd_una == conn->snd_nxt && !conn->sendq.bytes &&
       (!conn->fin_wanted || conn->fin_sent)) {
     conn->want_drain = false;

@@ -99,18 +99,6 @@ void mst_consume(mst_conn *conn, size_t bytes) {
   after_read(conn);
 }
 
-/* What may be queued: the buffer's size is a bound, the window's double is what serves. */
-static uint32_t send_limit(const mst_conn *conn) {
-  uint32_t limit = 2 * conn->cc.cwnd;
-  if (limit < MST__SEND_LIMIT_BYTES) limit = MST__SEND_LIMIT_BYTES;
-  return limit < conn->send_buffer_bytes ? limit : conn->send_buffer_bytes;
-}
-
-size_t mst_writable_bytes(const mst_conn *conn) {
-  uint32_t limit = send_limit(conn);
-  return conn->sendq.bytes < limit ? limit - conn->sendq.bytes : 0;
-}
-
 size_t mst_unacked_bytes(const mst_conn *conn) {
   return conn->sendq.bytes;
 }
@@ -132,13 +120,13 @@ ptrdiff_t mst_writev(mst_conn *conn, const struct mst_iov *iov, size_t count) {
     taken += appended;
     all = appended == iov[i].len;
   }
-  if (!all) conn->want_write = true;
+  if (!all) mst__writer_waits(conn);
   if (taken) {
     conn->want_drain = true;
     mst__output_wanted(conn);
   }
   if (all || taken) return (ptrdiff_t)taken;
-  return room ? -MST_ENOMEM : -MST_EAGAIN;
+  return room && !conn->stack->memory.pressure ? -MST_ENOMEM : -MST_EAGAIN;
 }
 
 ptrdiff_t mst_write(mst_conn *conn, const void *data, size_t bytes) {

@@ -150,6 +150,7 @@ void mst__conn_free(struct mst_conn *conn) {
   mst__list_remove(&conn->all_node);
   mst__list_remove(&conn->output_node);
   mst__list_remove(&conn->borrowed_node);
+  mst__list_remove(&conn->memory_node);
   mst__list_remove(&conn->notice.node);
   mst__sendq_free(&conn->sendq, stack);
   mst__sent_clear(conn);

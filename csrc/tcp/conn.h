@@ -90,7 +90,7 @@ struct mst_conn {
   mst_stack *stack;
   uint64_t id; /* in the trace */
   mst_binding *binding;
-  struct mst__list all_node, output_node, borrowed_node;
+  struct mst__list all_node, output_node, borrowed_node, memory_node;
   struct mst_listener *listener; /* until accepted */
   struct mst__list listener_node;
 
@@ -158,7 +158,7 @@ struct mst_conn {
 
   /* RFC 6298 */
   uint64_t srtt_ns, rttvar_ns, rto_ns, min_rtt_ns;
-  uint64_t syn_sent_ns; /* 0: more than once */
+  uint64_t syn_sent_ns;         /* 0: more than once */
   uint8_t retries;              /* of the retransmission timer, in a row */
   uint8_t probes;               /* of keepalive or persist, in a row */
   uint64_t first_unanswered_ns; /* when the oldest unanswered transmission went off; 0: none */
@@ -181,6 +181,7 @@ struct mst_conn {
   struct mst__sendq sendq; /* first byte is at snd_una, once SYN is acknowledged */
   struct mst__recvq recvq;
   uint32_t send_buffer_bytes, receive_buffer_bytes;
+  uint32_t notsent_lowat; /* 0: none */
   struct mst__recv_tuning tuning;
 
   struct mst__alarm alarm; /* armed for the earliest of timer_at_ns */
@@ -300,6 +301,12 @@ void mst__recv_tuning_start(struct mst_conn *conn);
 void mst__recv_tuning_sample(struct mst_conn *conn, const struct mst__tcp *tcp);
 /* The application has read: does it want a larger window? */
 void mst__recv_tuning_read(struct mst_conn *conn);
+
+/* --- send_buffer.c --- */
+/* A write took less than it was given. */
+void mst__writer_waits(struct mst_conn *conn);
+/* There may be room again. */
+void mst__tell_writer(struct mst_conn *conn);
 
 /* --- window_use.c --- */
 /* Data is about to go out, and may be the first after a rest. */

@@ -117,6 +117,7 @@ static enum mst_drop answer_syn(struct mst__half_open *h, const struct mst__tcp 
   bool cookies = stack->tcp.syn_cookies != MST_SYN_COOKIES_NEVER && !above;
   struct mst_route route;
   if (mst__listener_full(listener)) return MST_DROP_TCP_BACKLOG;
+  if (stack->memory.pressure) return refuse(listener, MST_DROP_NO_MEMORY);
   if (stack->stats.conns >= stack->tcp.conns_max) return refuse(listener, MST_DROP_NO_MEMORY);
   if (mst__path_route(stack, &h->flow.remote_addr, &route)) return refuse(listener, MST_DROP_NO_ROUTE);
   h->irs = tcp->seq;

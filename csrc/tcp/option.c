@@ -76,6 +76,10 @@ int mst_conn_set_option(mst_conn *conn, enum mst_tcp_option option, int64_t valu
   case MST_TCP_USER_TIMEOUT: return set_u32(&conn->user_timeout_ms, value, 0);
   case MST_TCP_SEND_BUFFER: return set_buffer(&conn->send_buffer_bytes, value);
   case MST_TCP_RECEIVE_BUFFER: return set_receive_buffer(conn, value);
+  case MST_TCP_NOTSENT_LOWAT:
+    rc = set_u32(&conn->notsent_lowat, value, 0);
+    if (!rc) mst__tell_writer(conn);
+    return rc;
   case MST_TCP_OOBINLINE: return value == 1 ? 0 : -MST_EINVAL;
   case MST_TCP_TOS: return set_u8(&conn->tos, value & ~3, 0); /* the ECN bits are TCP's own */
   case MST_TCP_TTL: return set_u8(&conn->ttl, value, 1);
@@ -96,6 +100,7 @@ int64_t mst_conn_get_option(const mst_conn *conn, enum mst_tcp_option option) {
   case MST_TCP_USER_TIMEOUT: return conn->user_timeout_ms;
   case MST_TCP_SEND_BUFFER: return conn->send_buffer_bytes;
   case MST_TCP_RECEIVE_BUFFER: return conn->receive_buffer_bytes;
+  case MST_TCP_NOTSENT_LOWAT: return conn->notsent_lowat;
   case MST_TCP_OOBINLINE: return 1;
   case MST_TCP_TOS: return conn->tos;
   case MST_TCP_TTL: return conn->ttl;

@@ -162,6 +162,7 @@ int mst__output(struct mst_conn *conn) {
   if (!rc && conn->recovery.probe_wanted) rc = mst__probe_send(conn);
   if (!rc && conn->state >= MST_ESTABLISHED) rc = mst__resend(conn);
   if (!rc && conn->state >= MST_ESTABLISHED) rc = send_new(conn);
+  if (conn->notsent_lowat) mst__tell_writer(conn);
   if (conn->snd_nxt != snd_nxt || conn->cwnd_limited) mst__window_use_note(conn);
   if (!rc) rc = send_acks(conn);
   return rc;

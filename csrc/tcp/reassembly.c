@@ -122,10 +122,12 @@ static void chunk_in_order(struct mst__recvq *queue, mst_stack *stack, struct ms
 }
 
 uint32_t mst__recvq_join(struct mst__recvq *queue, mst_stack *stack, uint32_t rcv_nxt) {
-  struct mst__recv_chunk *run = run_of(queue->runs.first);
-  if (!run || run->node.seq != rcv_nxt) return rcv_nxt;
-  uint32_t lost, end = run->run_end;
+  uint32_t lost;
+  if (mst__recvq_gap(queue, rcv_nxt)) return rcv_nxt;
   if (queue->borrowed && !mst__recvq_detach(queue, stack, &lost)) return rcv_nxt - lost;
+  struct mst__recv_chunk *run = run_of(queue->runs.first);
+  if (!run) return rcv_nxt; /* pruned to make room for the bytes before it */
+  uint32_t end = run->run_end;
   mst__seq_tree_remove(&queue->runs, &run->node);
   while (run) {
     struct mst__recv_chunk *next = run->next;
@@ -141,4 +143,22 @@ bool mst__recvq_run(const struct mst__recvq *queue, uint32_t seq, struct mst__sa
   if (!run || !mst__seq_gt(run->run_end, seq)) return false;
   *out = (struct mst__sack_block){.left = run->node.seq, .right = run->run_end};
   return true;
+}
+
+static bool run_free(struct mst__recvq *queue, mst_stack *stack, struct mst__recv_chunk *run) {
+  if (!run) return false;
+  mst__seq_tree_remove(&queue->runs, &run->node);
+  for (const struct mst__recv_chunk *c = run; c; c = c->next) queue->ofo_bytes -= mst__recv_chunk_memory(c);
+  mst__recv_chunks_free(stack, run);
+  return true;
+}
+
+bool mst__recvq_prune(struct mst__recvq *queue, mst_stack *stack) {
+  if (!run_free(queue, stack, run_of(queue->runs.last))) return false;
+  stack->stats.tcp_ofo_pruned++;
+  return true;
+}
+
+void mst__reassembly_free(struct mst__recvq *queue, mst_stack *stack) {
+  while (run_free(queue, stack, run_of(queue->runs.first))) continue;
 }

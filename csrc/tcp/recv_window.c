@@ -6,9 +6,15 @@
 #define RTT_MIN_NS MST__MS /* no finer than timestamps tell; what is too long only makes the window larger */
 #define ROUND_BYTES_FIRST 14600
 
+/* Under memory pressure just enough that a reader who keeps up never finds the window closed. */
+static uint32_t limit_now(const struct mst_conn *conn) {
+  uint32_t limit = conn->receive_buffer_bytes, few = 4 * conn->rcv_mss;
+  return conn->stack->memory.pressure && few < limit ? few : limit;
+}
+
 /* RFC 9293 3.8.6.2.2: an increase is offered once it is worth min(buffer / 2, a segment). */
 uint32_t mst__receive_window(const struct mst_conn *conn) {
-  uint32_t held = conn->recvq.bytes, limit = conn->receive_buffer_bytes;
+  uint32_t held = conn->recvq.bytes, limit = limit_now(conn);
   uint32_t space = held < limit ? limit - held : 0, field_max = 65535u << conn->rcv_wscale;
   if (space > field_max) space = field_max;
   uint32_t promised = conn->rcv_adv - conn->rcv_nxt;
@@ -84,6 +90,7 @@ static void grow(struct mst_conn *conn, uint32_t bytes, uint32_t earlier) {
   uint32_t most = conn->stack->tcp.receive_buffer_bytes;
   uint64_t wanted = 2ull * bytes + 16ull * conn->rcv_mss;
   wanted += 2 * (wanted * (bytes - earlier) / earlier); /* it may have grown as much again by the time that we tell */
+  if (conn->stack->memory.pressure) return;
   if (wanted > most) wanted = most;
   if (wanted > conn->receive_buffer_bytes) conn->receive_buffer_bytes = (uint32_t)wanted;
 }

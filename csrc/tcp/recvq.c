@@ -11,13 +11,21 @@ uint32_t mst__recv_chunk_capacity(uint32_t bytes) {
 }
 
 struct mst__recv_chunk *mst__recv_chunk_new(mst_stack *stack, uint32_t capacity) {
-  struct mst__recv_chunk *chunk = mst__alloc(stack, sizeof *chunk + capacity);
+  struct mst__recv_chunk *chunk = mst__payload_alloc(stack, sizeof *chunk + capacity);
   if (chunk) *chunk = (struct mst__recv_chunk){.capacity = capacity};
   return chunk;
 }
 
 void mst__recv_chunk_free(mst_stack *stack, struct mst__recv_chunk *chunk) {
   mst__free(stack, chunk, mst__recv_chunk_memory(chunk));
+}
+
+void mst__recv_chunks_free(mst_stack *stack, struct mst__recv_chunk *chunk) {
+  while (chunk) {
+    struct mst__recv_chunk *next = chunk->next;
+    mst__recv_chunk_free(stack, chunk);
+    chunk = next;
+  }
 }
 
 void mst__recv_chunk_fill(struct mst__recv_chunk *chunk, const void *data, uint32_t bytes) {
@@ -77,7 +85,8 @@ static bool own_borrowed(struct mst__recvq *queue, mst_stack *stack) {
   for (uint32_t i = 0; i < b->count; i++) expected += (uint32_t)b->spans[b->first + i].len;
   for (; b->count; b->first++, b->count--) {
     struct mst_iov *span = &b->spans[b->first];
-    if (!append_owned(queue, stack, span->base, (uint32_t)span->len, expected)) return false;
+    while (!append_owned(queue, stack, span->base, (uint32_t)span->len, expected))
+      if (!mst__recvq_prune(queue, stack)) return false;
     expected -= (uint32_t)span->len;
   }
   b->first = 0;
@@ -166,21 +175,9 @@ size_t mst__recvq_read(struct mst__recvq *queue, mst_stack *stack, void *buffer,
   return copied;
 }
 
-static void chunks_free(mst_stack *stack, struct mst__recv_chunk *chunk) {
-  while (chunk) {
-    struct mst__recv_chunk *next = chunk->next;
-    mst__recv_chunk_free(stack, chunk);
-    chunk = next;
-  }
-}
-
 void mst__recvq_free(struct mst__recvq *queue, mst_stack *stack) {
   if (queue->borrowed) borrowed_free(queue, stack);
-  chunks_free(stack, queue->first);
-  while (queue->runs.first) {
-    struct mst__recv_chunk *run = MST__CONTAINER(queue->runs.first, struct mst__recv_chunk, node);
-    mst__seq_tree_remove(&queue->runs, &run->node);
-    chunks_free(stack, run);
-  }
+  mst__recv_chunks_free(stack, queue->first);
+  mst__reassembly_free(queue, stack);
   *queue = (struct mst__recvq){0};
 }

@@ -68,6 +68,11 @@ bool mst__recvq_insert(struct mst__recvq *queue, mst_stack *stack, struct mst__t
 /* Move bytes that are in order now behind the readable ones; returns the new RCV.NXT. */
 uint32_t mst__recvq_join(struct mst__recvq *queue, mst_stack *stack, uint32_t rcv_nxt);
 
+/* Let go of the run that is the furthest from being in order: the peer has it still (RFC 2018 8). False: there is none.
+ */
+bool mst__recvq_prune(struct mst__recvq *queue, mst_stack *stack);
+void mst__reassembly_free(struct mst__recvq *queue, mst_stack *stack);
+
 /* The run that holds `seq`. False: none. */
 bool mst__recvq_run(const struct mst__recvq *queue, uint32_t seq, struct mst__sack_block *out);
 
@@ -80,6 +85,7 @@ static inline uint32_t mst__recvq_gap(const struct mst__recvq *queue, uint32_t r
 uint32_t mst__recv_chunk_capacity(uint32_t bytes);
 struct mst__recv_chunk *mst__recv_chunk_new(mst_stack *stack, uint32_t capacity);
 void mst__recv_chunk_free(mst_stack *stack, struct mst__recv_chunk *chunk);
+void mst__recv_chunks_free(mst_stack *stack, struct mst__recv_chunk *first);
 void mst__recv_chunk_fill(struct mst__recv_chunk *chunk, const void *data, uint32_t bytes);
 static inline uint32_t mst__recv_chunk_bytes(const struct mst__recv_chunk *chunk) {
   return chunk->end - chunk->begin;

@@ -77,6 +77,10 @@ void mst__sack_fill(const struct mst_conn *conn, uint32_t room, struct mst__tcp_
 void mst__sack_sent(struct mst_conn *conn) {
   struct mst__sack *sack = &conn->sack;
   if (!sack->duplicate_count) return;
+  if (mst__seq_lt(sack->duplicates[0].left, conn->rcv_nxt))
+    conn->stack->stats.tcp_dsack_old_sent++;
+  else
+    conn->stack->stats.tcp_dsack_ofo_sent++;
   sack->duplicates[0] = sack->duplicates[MST__SACK_DUPLICATES - 1];
   sack->duplicate_count--;
 }

@@ -88,6 +88,7 @@ static void out_of_order(struct mst_conn *conn, const struct mst__tcp *tcp) {
   struct mst__sack_block duplicate;
   uint32_t room = 2 * conn->receive_buffer_bytes;
   room = queue->memory_bytes < room ? room - queue->memory_bytes : 0;
+  conn->stack->stats.tcp_ofo_queue++;
   if (!mst__recvq_insert(queue, conn->stack, text, room, &duplicate)) mst__drop(conn->stack, MST_DROP_TCP_OFO_FULL);
   mst__sack_duplicate(conn, duplicate);
   mst__sack_arrived(conn, tcp->seq);

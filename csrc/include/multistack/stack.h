@@ -73,6 +73,10 @@ struct mst_stack_options {
   uint32_t receive_buffer_bytes;  /* per connection, 0: 6 MiB; what the window may grow to as the application reads */
   uint32_t conns_max;             /* 0: 1,048,576; half-open ones count too */
   enum mst_syn_cookies syn_cookies;
+  /* For all connections and sockets together, 0: 1 GiB. From three quarters of it on, windows are not opened further
+   * than what a connection needs to go on, writers are turned away (-MST_EAGAIN, WRITABLE comes) and SYNs are not
+   * answered; at the limit itself data is dropped that was not acknowledged. */
+  uint64_t memory_max_bytes;
   bool no_sack; /* neither offer nor accept SACK (RFC 2018); Linux's net.ipv4.tcp_sack=0 */
   void (*trace)(void *ctx, const struct mst_trace_event *event); /* trace.h; NULL: nobody listens */
   void *trace_ctx;
@@ -131,10 +135,15 @@ uint64_t mst_stack_next_deadline(const mst_stack *stack);
   X(tcp_spurious_recoveries, NULL, "recoveries found spurious and undone")                                             \
   X(tcp_sack_reneging, "TcpExtTCPSACKReneging", "peers that dropped what they had SACKed")                             \
   X(tcp_challenge_acks, "TcpExtTCPChallengeACK", "challenge ACKs sent (RFC 5961)")                                     \
-  X(tcp_ack_skipped_challenge, "TcpExtTCPACKSkippedChallenge", "challenge ACKs not sent, for too many were")            \
+  X(tcp_ack_skipped_challenge, "TcpExtTCPACKSkippedChallenge", "challenge ACKs not sent, for too many were")           \
   X(tcp_delayed_acks, "TcpExtDelayedACKs", "delayed ACKs sent by timer")                                               \
   X(tcp_zero_window_probes, "TcpExtTCPWinProbe", "zero-window probes sent")                                            \
   X(tcp_keepalives, "TcpExtTCPKeepAlive", "keepalive probes sent")                                                     \
+  X(tcp_memory_pressures, "TcpExtTCPMemoryPressures", "times that memory became short")                                \
+  X(tcp_ofo_queue, "TcpExtTCPOFOQueue", "segments kept that came out of order")                                        \
+  X(tcp_ofo_pruned, "TcpExtOfoPruned", "runs of data out of order let go for want of memory")                          \
+  X(tcp_dsack_old_sent, "TcpExtTCPDSACKOldSent", "D-SACKs sent for data acknowledged before")                          \
+  X(tcp_dsack_ofo_sent, "TcpExtTCPDSACKOfoSent", "D-SACKs sent for data out of order")                                 \
   X(tcp_time_wait, NULL, "connections that entered TIME-WAIT")                                                         \
   X(tcp_urgent, NULL, "segments with URG taken in")                                                                    \
   X(tcp_pmtu_reductions, NULL, "path MTU reductions by ICMP")                                                          \

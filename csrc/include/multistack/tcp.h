@@ -101,7 +101,8 @@ enum mst_tcp_option {
   MST_TCP_LINGER,             /* -1: off; 0: close resets; n: a close in the background that lasts longer resets */
   MST_TCP_USER_TIMEOUT, /* 0: the default of RFC 9293 3.8.3 (R2, about 15 minutes); else when unacknowledged data kills
                          */
-  MST_TCP_SEND_BUFFER,  /* bytes */
+  MST_TCP_SEND_BUFFER, /* bytes: the most that may be written ahead. Less may, as long as the congestion window is small
+                        */
   MST_TCP_RECEIVE_BUFFER,  /* bytes. Until it is set, the buffer follows what is read, up to the stack's
                               receive_buffer_bytes; the window offered never shrinks below what was promised */
   MST_TCP_OOBINLINE,       /* 1, and only 1: urgent data is delivered in line (RFC 6093 4) */
@@ -109,6 +110,8 @@ enum mst_tcp_option {
   MST_TCP_TTL,             /* 64 */
   MST_TCP_ECN,             /* enum mst_ecn, the stack's; of a connection that has not yet sent its SYN */
   MST_TCP_MAX_PACING_RATE, /* 0: no limit; else bytes of TCP payload a second, spread evenly */
+  MST_TCP_NOTSENT_LOWAT,   /* 0: no bound; else writes take no more than leaves so many bytes not yet sent, and WRITABLE
+                              comes when less than half of them are left */
 };
 int mst_conn_set_option(mst_conn *conn, enum mst_tcp_option option, int64_t value);
 int64_t mst_conn_get_option(const mst_conn *conn, enum mst_tcp_option option);
