@@ -51,6 +51,7 @@ static void sample_rate(struct mst_conn *conn, const struct mst__ack *ack, struc
     out->app_limited = ack->newest_app_limited;
     out->sample_bytes = sent->delivered - ack->newest_delivered;
     out->interval_ns = interval_ns < conn->min_rtt_ns ? 0 : interval_ns;
+    mst__rate_note(conn, out->sample_bytes, out->interval_ns, out->app_limited);
     sent->first_sent_ns = ack->newest_sent_ns;
     sent->delivered_ns = now_ns;
   }

@@ -127,6 +127,7 @@ struct mst_conn {
   bool nodelay : 1;
   bool keepalive : 1;
   bool receive_buffer_fixed : 1; /* by the application: it does not follow what is read */
+  bool offered_zero : 1;         /* the window that was offered last */
   bool probe_window : 1; /* the persist timer went off: a byte may go beyond the window, or less than a segment into it
                           */
   uint8_t tos, ttl;
@@ -192,7 +193,9 @@ struct mst_conn {
 
   uint64_t bytes_sent, bytes_retrans, bytes_acked, bytes_received;
   uint64_t segs_out, segs_in, data_segs_out, data_segs_in;
-  uint32_t total_retrans;
+  uint32_t total_retrans, rcv_ooopack;
+  uint64_t rate_bytes, rate_interval_ns; /* the delivery rate */
+  bool rate_app_limited;
 };
 
 static inline struct mst_conn *mst__flow_conn(struct mst__flow *flow) {
@@ -237,6 +240,10 @@ void mst__conn_notify(struct mst_conn *conn, unsigned events);
 void mst__conn_die(struct mst_conn *conn, int error);
 /* Take it out of everything and free it. */
 void mst__conn_free(struct mst_conn *conn);
+
+/* --- info.c --- */
+/* A sample of the delivery rate. */
+void mst__rate_note(struct mst_conn *conn, uint64_t bytes, uint64_t interval_ns, bool app_limited);
 
 /* --- timers.c --- */
 void mst__timer_set(struct mst_conn *conn, enum mst__conn_timer timer, uint64_t at_ns);

@@ -99,6 +99,32 @@ static void tell_times(const mst_conn *conn, struct mst_tcp_info *out) {
   out->total_rto_time_ms = (uint32_t)(chrono->total_rto_time_ns / MST__MS);
 }
 
+/* One that was limited by the application tells nothing of the path, unless it is higher. */
+void mst__rate_note(struct mst_conn *conn, uint64_t bytes, uint64_t interval_ns, bool app_limited) {
+  if (!interval_ns || !bytes) return;
+  if (app_limited && (double)bytes * (double)conn->rate_interval_ns < (double)conn->rate_bytes * (double)interval_ns)
+    return;
+  conn->rate_bytes = bytes;
+  conn->rate_interval_ns = interval_ns;
+  conn->rate_app_limited = app_limited;
+}
+
+static void tell_recovery(const mst_conn *conn, struct mst_tcp_info *out) {
+  const struct mst__sent_queue *sent = &conn->sent;
+  out->sacked_bytes = sent->sacked_bytes;
+  out->lost_bytes = sent->lost_bytes;
+  out->retrans_bytes = sent->retransmitted_bytes;
+  out->delivered_bytes = sent->delivered;
+  out->dsack_dups = (uint32_t)conn->recovery.dsacks;
+  out->reord_seen = (uint32_t)conn->recovery.reordered;
+  if (conn->rate_interval_ns)
+    out->delivery_rate = (uint64_t)((double)conn->rate_bytes * 1e9 / (double)conn->rate_interval_ns);
+  out->delivery_rate_app_limited = conn->rate_app_limited;
+  out->rcv_ooopack = conn->rcv_ooopack;
+  out->rcv_rtt_us = us(conn->tuning.rtt_ns);
+  out->rcv_space_bytes = conn->tuning.round_bytes;
+}
+
 static void tell_counts(const mst_conn *conn, struct mst_tcp_info *out) {
   out->bytes_sent = conn->bytes_sent;
   out->bytes_retrans = conn->bytes_retrans;
@@ -131,6 +157,7 @@ void mst_conn_get_info_sized(const mst_conn *conn, struct mst_tcp_info *out, siz
   tell_times(conn, &info);
   tell_counts(conn, &info);
   tell_ecn(conn, &info);
+  tell_recovery(conn, &info);
   memcpy(out, &info, info.size);
 }
 

@@ -1,6 +1,13 @@
 /* What is sent a second time: what loss recovery names, and the tail loss probe. */
 #include "tcp/conn.h"
 
+static void count(const struct mst_conn *conn) {
+  struct mst_stack_stats *stats = &conn->stack->stats;
+  stats->tcp_retrans_segs++;
+  if (conn->recovery.phase == MST__PHASE_RECOVERY) stats->tcp_fast_retrans++;
+  if (conn->recovery.phase == MST__PHASE_LOSS) stats->tcp_slow_start_retrans++;
+}
+
 /* Send the first `bytes` of `sent` again, or as many as memory's shape allows; 0 or -MST_EAGAIN. */
 static int send_again(struct mst_conn *conn, struct mst__sent *sent, uint32_t bytes) {
   uint32_t seq = sent->node.seq, end = mst__queue_end(conn), sent_bytes;
@@ -12,7 +19,7 @@ static int send_again(struct mst_conn *conn, struct mst__sent *sent, uint32_t by
   if (rc) return rc;
   fin = fin && sent_bytes == payload;
   conn->total_retrans++;
-  conn->stack->stats.tcp_retrans_segs++;
+  count(conn);
   mst__recovery_retransmitted(conn, sent, sent_bytes + fin);
   mst__prr_sent(conn, sent_bytes);
   mst__pacing_sent(conn, sent_bytes);

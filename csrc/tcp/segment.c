@@ -55,6 +55,14 @@ static void fill_sack(const struct mst_conn *conn, uint8_t flags, uint32_t paylo
   if (conn->sack_ok) mst__sack_fill(conn, room, o);
 }
 
+static void offered_zero_changed(struct mst_conn *conn, bool zero) {
+  conn->offered_zero = zero;
+  if (zero)
+    conn->stack->stats.tcp_to_zero_window_adv++;
+  else
+    conn->stack->stats.tcp_from_zero_window_adv++;
+}
+
 /* The window field; moves the promised right edge. RFC 7323 2.2: the window of a SYN is never scaled. */
 static uint16_t offer_window(struct mst_conn *conn, uint8_t flags) {
   uint8_t scale = flags & MST__SYN ? 0 : conn->rcv_wscale;
@@ -65,6 +73,7 @@ static uint16_t offer_window(struct mst_conn *conn, uint8_t flags) {
   if (field > 65535) field = 65535;
   uint32_t edge = conn->rcv_nxt + (field << scale);
   if (mst__seq_gt(edge, conn->rcv_adv)) conn->rcv_adv = edge;
+  if (!field != conn->offered_zero) offered_zero_changed(conn, !field);
   return (uint16_t)field;
 }
 

@@ -135,6 +135,7 @@ void mst__sent_mark_lost(struct mst_conn *conn, struct mst__sent *sent) {
   uint32_t bytes = mst__sent_bytes(sent);
   unaccount(conn, sent, bytes);
   mst__list_remove(&sent->place);
+  if (sent->flags & MST__SENT_RETRANSMITTED) conn->stack->stats.tcp_lost_retransmit++;
   sent->flags |= MST__SENT_LOST;
   queue_lost(&conn->sent, sent);
   conn->sent.lost_bytes += bytes;

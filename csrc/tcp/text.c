@@ -86,6 +86,7 @@ static void out_of_order(struct mst_conn *conn, const struct mst__tcp *tcp) {
   struct mst__recvq *queue = &conn->recvq;
   struct mst__text text = {.seq = tcp->seq, .bytes = tcp->payload_bytes, .data = tcp->payload};
   struct mst__sack_block duplicate;
+  conn->rcv_ooopack++;
   uint32_t room = 2 * conn->receive_buffer_bytes;
   room = queue->memory_bytes < room ? room - queue->memory_bytes : 0;
   conn->stack->stats.tcp_ofo_queue++;

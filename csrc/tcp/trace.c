@@ -128,6 +128,8 @@ static const char *timer_name(const struct mst_conn *conn, enum mst__conn_timer 
   case MST__TIMER_DELACK: return "delayed_ack";
   case MST__TIMER_KEEPALIVE: return "keepalive";
   case MST__TIMER_END: return "end";
+  case MST__TIMER_REORDER: return "reorder";
+  case MST__TIMER_PROBE: return "probe";
   default: return "other";
   }
 }

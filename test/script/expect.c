@@ -113,6 +113,17 @@ static const struct {
     FIELD(total_rto),
     FIELD(total_rto_recoveries),
     FIELD(total_rto_time_ms),
+    FIELD(sacked_bytes),
+    FIELD(lost_bytes),
+    FIELD(retrans_bytes),
+    FIELD(delivered_bytes),
+    FIELD(dsack_dups),
+    FIELD(reord_seen),
+    FIELD(rcv_ooopack),
+    FIELD(delivery_rate),
+    FIELD(delivery_rate_app_limited),
+    FIELD(rcv_rtt_us),
+    FIELD(rcv_space_bytes),
 };
 
 bool info_field(struct run *run, const char *name, size_t length, int64_t *out) {

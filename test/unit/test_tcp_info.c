@@ -216,6 +216,115 @@ static void limited_by_send_buffer(void **state) {
   script_close(s);
 }
 
+/* What SACK has told of what is outstanding. */
+static void scoreboard(void **state) {
+  (void)state;
+  struct script *s = script_open(NULL);
+  script_listen(s, 0);
+  script_in(s, "S 0 win 50000 <mss 1000,sackOK>");
+  script_out(s, "S. 0 ack 1");
+  script_wait(s, 20);
+  script_in(s, ". 1 ack 1 win 50000");
+  script_accept(s);
+  assert_int_equal(script_info(s).options, MST_TCPI_OPT_SACK);
+  assert_int_equal(script_info(s).min_rtt_us, 20000);
+  write_and_send(s, 8000);
+  script_wait(s, 20);
+  script_in(s, ". 1 ack 1 win 50000 <sack 1001:3001>");
+  struct mst_tcp_info info = script_info(s);
+  assert_int_equal(info.ca_state, MST_CA_DISORDER);
+  assert_int_equal(info.sacked_bytes, 2000);
+  assert_int_equal(info.delivered_bytes, 2000);
+  assert_int_equal(info.flight_bytes, 6000);
+  assert_int_equal(info.unacked_bytes, 8000);
+  script_in(s, ". 1 ack 1 win 50000 <sack 1001:4001>");
+  info = script_info(s);
+  assert_int_equal(info.ca_state, MST_CA_RECOVERY);
+  assert_int_equal(info.sacked_bytes, 3000);
+  assert_int_equal(info.lost_bytes + info.retrans_bytes, 1000);
+  script_drain(s);
+  info = script_info(s);
+  assert_int_equal(info.lost_bytes, 0);
+  assert_int_equal(info.retrans_bytes, 1000);
+  assert_int_equal(info.bytes_retrans, 1000);
+  script_in(s, ". 1 ack 8001 win 50000");
+  info = script_info(s);
+  assert_int_equal(info.ca_state, MST_CA_OPEN);
+  assert_int_equal(info.sacked_bytes + info.retrans_bytes + info.flight_bytes, 0);
+  assert_int_equal(info.delivered_bytes, 8000);
+  assert_int_equal(script_stats(s).tcp_sack_recovery, 1);
+  assert_int_equal(script_stats(s).tcp_reno_recovery, 0);
+  assert_int_equal(script_stats(s).tcp_fast_retrans, 1);
+  script_close(s);
+}
+
+static void dsack_received(void **state) {
+  (void)state;
+  struct script *s = established("mss 1000,sackOK", 50000);
+  write_and_send(s, 3000);
+  script_in(s, ". 1 ack 2001 win 50000");
+  script_in(s, ". 1 ack 2001 win 50000 <sack 1:1001>");
+  assert_int_equal(script_info(s).dsack_dups, 1);
+  assert_int_equal(script_stats(s).tcp_dsack_recv, 1);
+  script_close(s);
+}
+
+/* 10,000 bytes in a round trip of 50 ms; less, when that was all there was, does not count against the path. */
+static void delivery_rate(void **state) {
+  (void)state;
+  struct script *s = established("mss 1000,sackOK", 50000);
+  assert_int_equal(script_info(s).delivery_rate, 0);
+  write_and_send(s, 10000);
+  script_wait(s, 50);
+  script_in(s, ". 1 ack 10001 win 50000");
+  assert_in_range(script_info(s).delivery_rate, 190000, 200000);
+  write_and_send(s, 1000);
+  script_wait(s, 50);
+  script_in(s, ". 1 ack 11001 win 50000");
+  assert_in_range(script_info(s).delivery_rate, 190000, 200000);
+  script_close(s);
+}
+
+static void receiver(void **state) {
+  (void)state;
+  struct script *s = established("mss 1000,sackOK", 50000);
+  script_in(s, "P. 1001:2001 ack 1 win 50000");
+  script_in(s, "P. 1001:2001 ack 1 win 50000"); /* again: held out of order */
+  script_drain(s);
+  struct mst_tcp_info info = script_info(s);
+  assert_int_equal(info.rcv_ooopack, 2);
+  assert_int_equal(info.bytes_received, 0);
+  assert_int_equal(script_stats(s).tcp_ofo_queue, 2);
+  assert_int_equal(script_stats(s).tcp_dsack_ofo_sent, 1);
+  script_in(s, "P. 1:1001 ack 1 win 50000");
+  script_in(s, "P. 1:1001 ack 1 win 50000"); /* again: read already, or to be */
+  script_drain(s);
+  assert_int_equal(script_info(s).bytes_received, 2000);
+  assert_int_equal(script_info(s).data_segs_in, 4);
+  assert_int_equal(script_stats(s).tcp_dsack_old_sent, 1);
+  script_close(s);
+}
+
+static void zero_windows(void **state) {
+  (void)state;
+  struct script *s = script_open(&(struct script_options){.stack = {.receive_buffer_bytes = 4000}});
+  script_establish(s, "mss 1000", 5000);
+  script_in(s, "P. 1:1001 ack 1 win 5000");
+  script_in(s, "P. 1001:2001 ack 1 win 5000");
+  script_in(s, "P. 2001:3001 ack 1 win 5000");
+  script_in(s, "P. 3001:4001 ack 1 win 5000");
+  script_drain(s);
+  assert_int_equal(script_info(s).rcv_wnd, 0);
+  assert_int_equal(script_stats(s).tcp_to_zero_window_adv, 1);
+  assert_int_equal(script_stats(s).tcp_from_zero_window_adv, 0);
+  script_read(s, 4000);
+  script_flush(s);
+  script_drain(s);
+  assert_int_equal(script_stats(s).tcp_to_zero_window_adv, 1);
+  assert_int_equal(script_stats(s).tcp_from_zero_window_adv, 1);
+  script_close(s);
+}
+
 static void names(void **state) {
   (void)state;
   assert_string_equal(mst_tcp_ca_state_name(MST_CA_OPEN), "Open");
@@ -253,10 +362,23 @@ static void aborts(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(terms),          cmocka_unit_test(option_free), cmocka_unit_test(shorter_struct),
-      cmocka_unit_test(counts_of_data), cmocka_unit_test(ages),        cmocka_unit_test(timeouts),
-      cmocka_unit_test(recovery),       cmocka_unit_test(chronograph), cmocka_unit_test(limited_by_send_buffer),
-      cmocka_unit_test(names),          cmocka_unit_test(aborts),      cmocka_unit_test(counters_are_listed),
+      cmocka_unit_test(terms),
+      cmocka_unit_test(option_free),
+      cmocka_unit_test(shorter_struct),
+      cmocka_unit_test(counts_of_data),
+      cmocka_unit_test(ages),
+      cmocka_unit_test(timeouts),
+      cmocka_unit_test(recovery),
+      cmocka_unit_test(chronograph),
+      cmocka_unit_test(limited_by_send_buffer),
+      cmocka_unit_test(scoreboard),
+      cmocka_unit_test(dsack_received),
+      cmocka_unit_test(delivery_rate),
+      cmocka_unit_test(receiver),
+      cmocka_unit_test(zero_windows),
+      cmocka_unit_test(names),
+      cmocka_unit_test(aborts),
+      cmocka_unit_test(counters_are_listed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

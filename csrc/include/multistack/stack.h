@@ -128,22 +128,30 @@ uint64_t mst_stack_next_deadline(const mst_stack *stack);
   X(tcp_abort_on_close, "TcpExtTCPAbortOnClose", "resets since a close left data unread")                              \
   X(tcp_abort_on_timeout, "TcpExtTCPAbortOnTimeout", "connections given up since the peer was silent for too long")    \
   X(tcp_embryonic_rsts, "TcpExtEmbryonicRsts", "resets taken in in SYN-RECEIVED")                                      \
-  X(tcp_recoveries, "TcpExtTCPSackRecovery", "fast recoveries begun, with SACK or without")                            \
+  X(tcp_sack_recovery, "TcpExtTCPSackRecovery", "fast recoveries begun, with SACK")                                    \
+  X(tcp_reno_recovery, "TcpExtTCPRenoRecovery", "fast recoveries begun, without SACK")                                 \
+  X(tcp_fast_retrans, "TcpExtTCPFastRetrans", "segments retransmitted in fast recovery")                               \
+  X(tcp_slow_start_retrans, "TcpExtTCPSlowStartRetrans", "segments retransmitted after a timeout")                     \
+  X(tcp_lost_retransmit, "TcpExtTCPLostRetransmit", "retransmissions that were lost again")                            \
+  X(tcp_dsack_recv, "TcpExtTCPDSACKRecv", "D-SACKs taken in (RFC 2883)")                                               \
+  X(tcp_sack_reorder, "TcpExtTCPSACKReorder", "segments found to have arrived behind later ones")                      \
   X(tcp_loss_probes, "TcpExtTCPLossProbes", "tail loss probes sent (RFC 8985 7)")                                      \
   X(tcp_loss_probe_recovery, "TcpExtTCPLossProbeRecovery", "losses that a tail loss probe repaired")                   \
   X(tcp_spurious_rtos, "TcpExtTCPSpuriousRTOs", "timeouts found spurious and undone")                                  \
   X(tcp_spurious_recoveries, NULL, "recoveries found spurious and undone")                                             \
   X(tcp_sack_reneging, "TcpExtTCPSACKReneging", "peers that dropped what they had SACKed")                             \
+  X(tcp_ofo_queue, "TcpExtTCPOFOQueue", "segments taken in out of order")                                              \
+  X(tcp_dsack_old_sent, "TcpExtTCPDSACKOldSent", "D-SACKs sent for data below RCV.NXT")                                \
+  X(tcp_dsack_ofo_sent, "TcpExtTCPDSACKOfoSent", "D-SACKs sent for data held out of order")                            \
+  X(tcp_to_zero_window_adv, "TcpExtTCPToZeroWindowAdv", "segments that closed the window offered")                     \
+  X(tcp_from_zero_window_adv, "TcpExtTCPFromZeroWindowAdv", "segments that opened it again")                           \
   X(tcp_challenge_acks, "TcpExtTCPChallengeACK", "challenge ACKs sent (RFC 5961)")                                     \
   X(tcp_ack_skipped_challenge, "TcpExtTCPACKSkippedChallenge", "challenge ACKs not sent, for too many were")           \
   X(tcp_delayed_acks, "TcpExtDelayedACKs", "delayed ACKs sent by timer")                                               \
   X(tcp_zero_window_probes, "TcpExtTCPWinProbe", "zero-window probes sent")                                            \
   X(tcp_keepalives, "TcpExtTCPKeepAlive", "keepalive probes sent")                                                     \
   X(tcp_memory_pressures, "TcpExtTCPMemoryPressures", "times that memory became short")                                \
-  X(tcp_ofo_queue, "TcpExtTCPOFOQueue", "segments kept that came out of order")                                        \
   X(tcp_ofo_pruned, "TcpExtOfoPruned", "runs of data out of order let go for want of memory")                          \
-  X(tcp_dsack_old_sent, "TcpExtTCPDSACKOldSent", "D-SACKs sent for data acknowledged before")                          \
-  X(tcp_dsack_ofo_sent, "TcpExtTCPDSACKOfoSent", "D-SACKs sent for data out of order")                                 \
   X(tcp_time_wait, NULL, "connections that entered TIME-WAIT")                                                         \
   X(tcp_urgent, NULL, "segments with URG taken in")                                                                    \
   X(tcp_pmtu_reductions, NULL, "path MTU reductions by ICMP")                                                          \

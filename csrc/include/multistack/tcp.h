@@ -215,6 +215,18 @@ struct mst_tcp_info {
   uint32_t received_ce;  /* segments received with the mark */
   uint32_t delivered_e0_bytes, delivered_e1_bytes, delivered_ce_bytes; /* as the peer's AccECN option has it, 24 bits */
   uint32_t received_e0_bytes, received_e1_bytes, received_ce_bytes;    /* accurate: as ours has it */
+
+  uint32_t sacked_bytes;          /* outstanding, reported by SACK */
+  uint32_t lost_bytes;            /* outstanding, thought lost and not yet sent again */
+  uint32_t retrans_bytes;         /* outstanding, sent again and in flight */
+  uint64_t delivered_bytes;       /* that arrived, SACKed ones included */
+  uint32_t dsack_dups;            /* D-SACKs taken (RFC 2883) */
+  uint32_t reord_seen;            /* segments that arrived behind later ones */
+  uint32_t rcv_ooopack;           /* segments with data that came out of order */
+  uint64_t delivery_rate;         /* bytes a second, the last good sample; 0: none yet */
+  bool delivery_rate_app_limited; /* the application had nothing more to send meanwhile */
+  uint32_t rcv_rtt_us;            /* the round trip as the receiver sees it; 0: not known */
+  uint32_t rcv_space_bytes;       /* the most that was read in one such round trip */
 };
 /* Fill the first `size` bytes of *out. Calls nobody back. */
 void mst_conn_get_info_sized(const mst_conn *conn, struct mst_tcp_info *out, size_t size);

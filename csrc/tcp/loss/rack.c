@@ -34,6 +34,7 @@ static void rack_on_delivered(struct mst_conn *conn, const struct mst__sent *sen
   } else if (mst__seq_lt(end, r->rack.fack) && !(sent->flags & MST__SENT_RETRANSMITTED)) {
     r->rack.reordering_seen = true;
     r->reordered++;
+    conn->stack->stats.tcp_sack_reorder++;
   }
   if (ambiguous(conn, sent, ack)) return;
   if (!sent_after(sent->sent_ns, end, r->rack.xmit_ns, r->rack.end_seq)) return;

@@ -22,13 +22,20 @@ static void probe_forget(struct mst_conn *conn) {
   mst__timer_clear(conn, MST__TIMER_PROBE);
 }
 
+static void count(const struct mst_conn *conn) {
+  if (conn->sack_ok)
+    conn->stack->stats.tcp_sack_recovery++;
+  else
+    conn->stack->stats.tcp_reno_recovery++;
+}
+
 void mst__recovery_enter(struct mst_conn *conn, enum mst__recovery_phase phase) {
   struct mst__recovery *r = &conn->recovery;
   bool reducing = r->phase == MST__PHASE_CWR;
   r->phase = (uint8_t)phase;
   r->point = conn->snd_nxt;
   probe_forget(conn);
-  if (phase == MST__PHASE_RECOVERY) conn->stack->stats.tcp_recoveries++;
+  if (phase == MST__PHASE_RECOVERY) count(conn);
   mst__ecn_window_reduced(conn, phase == MST__PHASE_CWR ? MST__CC_ECN : MST__CC_LOSS);
   if (reducing) return; /* once a window */
   mst__undo_remember(conn);

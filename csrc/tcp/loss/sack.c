@@ -82,6 +82,7 @@ static void take_dsack(struct mst_conn *conn, const struct mst__sack_block *bloc
   ack->dsack_left = block->left;
   ack->dsack_right = block->right;
   conn->recovery.dsacks++;
+  conn->stack->stats.tcp_dsack_recv++;
 }
 
 /* Blocks that speak of what is outstanding, in order, so that none seems reordered only because it was told first. */
