@@ -140,7 +140,7 @@ static void take(struct mst_conn *conn, struct mst__ack *ack) {
   uint32_t ce_bytes = mst__ecn_ack(conn, ack->tcp, (uint32_t)(conn->sent.delivered - ack->prior_delivered));
   tell_congestion_control(conn, ack, ce_bytes);
   mst__tlp_schedule(conn);
-  if (forward) tell_writer(conn);
+  if (forward || ack->sacked) tell_writer(conn);
   mst__output_wanted(conn);
 }
 

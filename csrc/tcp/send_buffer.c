@@ -8,6 +8,7 @@
 static uint32_t send_limit(const struct mst_conn *conn) {
   uint32_t limit = conn->cc.cwnd < UINT32_MAX / 2 ? 2 * conn->cc.cwnd : UINT32_MAX;
   if (limit < MST__SEND_LIMIT_BYTES) limit = MST__SEND_LIMIT_BYTES;
+  limit += conn->sent.sacked_bytes + conn->sent.lost_bytes; /* they have left the network and are not in the window */
   if (limit > conn->send_buffer_bytes) limit = conn->send_buffer_bytes;
   return conn->stack->memory.pressure && limit > PRESSURE_BYTES ? PRESSURE_BYTES : limit;
 }
@@ -24,10 +25,12 @@ size_t mst_writable_bytes(const struct mst_conn *conn) {
   return left < room ? left : room;
 }
 
-/* Not for each byte of room: a third of the buffer, or half of the unsent bytes that are allowed. */
+/* Not for each byte of room: a third of the buffer, or half of the unsent bytes that are allowed, or before there is
+ * nothing left to send. */
 static bool worth_telling(const struct mst_conn *conn) {
   size_t room = mst_writable_bytes(conn);
   if (!room) return false;
+  if (conn->sent.sacked_bytes && unsent_bytes(conn) < conn->cc.cwnd / 2) return true;
   return room >= conn->sendq.bytes / 2 || (conn->notsent_lowat && 2ull * unsent_bytes(conn) < conn->notsent_lowat);
 }
 

@@ -95,10 +95,10 @@ void mst__recovery_on_reorder_timer(struct mst_conn *conn) {
 
 void mst__recovery_on_timeout(struct mst_conn *conn) {
   struct mst__recovery *r = &conn->recovery;
-  /* RFC 5681 3.1: ssthresh is reduced once, not for each timeout of the same segment. RFC 5682 2.1 step 1. */
-  bool again = r->phase == MST__PHASE_LOSS && conn->retries > 1;
-  bool fresh = r->phase <= MST__PHASE_CWR || (again && r->frto == MST__FRTO_WAIT);
-  if (!again) {
+  /* RFC 5681 3.1: ssthresh is reduced once, not again for the retransmissions of the same flight. */
+  bool reduced = r->phase != MST__PHASE_OPEN;
+  bool fresh = r->phase <= MST__PHASE_CWR || r->frto == MST__FRTO_WAIT; /* RFC 5682 3.1 step 1 */
+  if (!reduced) {
     mst__undo_remember(conn);
     conn->cc.ops->on_congestion(&conn->cc, MST__CC_TIMEOUT, flight_size(conn), conn->stack->now_ns);
   }
@@ -128,6 +128,9 @@ void mst__recovery_retransmitted(struct mst_conn *conn, struct mst__sent *sent, 
   struct mst__recovery *r = &conn->recovery;
   if (bytes < mst__sent_bytes(sent)) mst__sent_split(conn, sent, sent->node.seq + bytes);
   mst__sent_again(conn, sent);
+  /* Or the timer might go off before the answer can be here. */
+  if (sent->node.seq == conn->snd_una && !conn->retries && r->phase != MST__PHASE_OPEN)
+    mst__timer_set(conn, MST__TIMER_RETRANSMIT, conn->stack->now_ns + conn->rto_ns);
   r->undo_retransmits += bytes;
   if (r->retransmit_seen) return;
   r->retransmit_seen = true;
