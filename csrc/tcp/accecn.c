@@ -80,15 +80,18 @@ void mst__accecn_accepted(struct mst_conn *conn, const struct mst__tcp *ack) {
   handshake_feedback(conn, ace);
 }
 
+void mst__accecn_syn_ack(struct mst__accecn *a, const struct mst__tcp *syn_ack) {
+  a->peer_ip_ecn = a->last_ip_ecn = syn_ack->ip_ecn & MST__ECN_MASK;
+  a->handshake_ack = true;
+  if (syn_ack->ip_ecn == MST__CE && a->r_cep == CEP_START) a->r_cep++; /* once, however many come (3.2.2.2) */
+}
+
 void mst__accecn_connected(struct mst_conn *conn, const struct mst__tcp *syn_ack) {
   struct mst__accecn *a = &conn->ecn.accurate;
   test_option(a, syn_ack);
   take_start(a, &syn_ack->options);
-  a->peer_ip_ecn = syn_ack->ip_ecn & MST__ECN_MASK;
-  a->last_ip_ecn = a->peer_ip_ecn;
-  a->handshake_ack = true;
   a->option_test = true;
-  if (a->peer_ip_ecn == MST__CE) a->r_cep++; /* once, however many come (3.2.2.2) */
+  mst__accecn_syn_ack(a, syn_ack);
   handshake_feedback(conn, mst__tcp_ace(syn_ack));
 }
 

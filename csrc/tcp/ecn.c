@@ -102,9 +102,7 @@ void mst__ecn_connected(struct mst_conn *conn, const struct mst__tcp *syn_ack) {
 void mst__ecn_syn_ack_again(struct mst_conn *conn, const struct mst__tcp *syn_ack) {
   struct mst__ecn *ecn = &conn->ecn;
   if (ecn->mode != MST__ECN_ACCURATE || conn->passive) return;
-  if (!mst__accecn_is_handshake_ace(mst__tcp_ace(syn_ack))) return;
-  ecn->accurate.peer_ip_ecn = syn_ack->ip_ecn & MST__ECN_MASK;
-  ecn->accurate.handshake_ack = true;
+  if (mst__accecn_is_handshake_ace(mst__tcp_ace(syn_ack))) mst__accecn_syn_ack(&ecn->accurate, syn_ack);
 }
 
 /* --- the receiver --- */

@@ -112,6 +112,8 @@ bool mst__accecn_ack_due(const struct mst_conn *conn);
 void mst__accecn_timeout(struct mst_conn *conn);
 /* The ACE field of the handshake's last ACK (table 4). */
 void mst__accecn_accepted(struct mst_conn *conn, const struct mst__tcp *ack);
+/* The next pure ACK feeds back the IP-ECN field of this SYN,ACK. */
+void mst__accecn_syn_ack(struct mst__accecn *accurate, const struct mst__tcp *syn_ack);
 /* What the flags of the SYN,ACK tell of our SYN (table 2). */
 void mst__accecn_connected(struct mst_conn *conn, const struct mst__tcp *syn_ack);
 /* The IP-ECN field of a handshake packet as three flags (tables 2 and 3), and whether they are one. */

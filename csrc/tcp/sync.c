@@ -167,6 +167,7 @@ void mst__sync_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst
   if (paws_rejects(conn, tcp)) return;
   if (!mst__acceptable(conn->rcv_nxt, conn->rcv_adv, tcp)) {
     mst__drop(stack, MST_DROP_TCP_SEQUENCE);
+    if (tcp->flags & MST__SYN && tcp->seq == conn->irs) mst__ecn_syn_ack_again(conn, tcp);
     return acknowledge_unacceptable(conn, tcp);
   }
   if (tcp->flags & MST__RST) return reset_input(conn, tcp);
