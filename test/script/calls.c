@@ -138,6 +138,7 @@ static const struct {
     STACK_OPTION("receive-buffer", receive_buffer_bytes),
     STACK_OPTION("conns-max", conns_max),
     STACK_OPTION("ecn", ecn),
+    STACK_OPTION("syn-cookies", syn_cookies),
 };
 
 void stack_option(struct run *run, char *arguments) {
