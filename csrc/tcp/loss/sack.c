@@ -29,12 +29,16 @@ static void delivered(struct mst_conn *conn, const struct mst__sent *sent, uint3
 
 static void acked(struct mst_conn *conn, struct mst__ack *ack) {
   struct mst__sent *sent;
+  bool ambiguous = false;
   while ((sent = mst__sent_first(&conn->sent)) && mst__seq_lt(sent->node.seq, conn->snd_una)) {
     uint32_t end = mst__seq_lt(sent->end, conn->snd_una) ? sent->end : conn->snd_una;
     uint32_t bytes = end - sent->node.seq;
+    if (sent->flags & MST__SENT_RETRANSMITTED) ambiguous = true;
     if (!(sent->flags & MST__SENT_SACKED)) delivered(conn, sent, bytes, end, ack);
     mst__sent_remove_front(conn, sent, bytes);
   }
+  /* What lay behind a hole arrived long ago, if nothing told it before the hole was filled. */
+  if (ambiguous) ack->rtt_ns = 0;
 }
 
 /* The part of `sent` that [left, right) covers, cut to whole segments, as a record of its own; NULL: no whole segment
