@@ -157,10 +157,12 @@ static int stack_output(void *ctx, const struct mst_packet *packet) {
   return mst_channel_send(((struct mst__host_stack *)ctx)->channel, packet);
 }
 
-static int make_stack(struct mst__host_stack *entry, const struct mst_stack_options *given) {
+static int make_stack(struct mst__host_stack *entry, const struct mst_stack_options *given, size_t arena_bytes) {
   struct mst_stack_options options = {.size = sizeof options};
   if (given && given->size != sizeof options) return -MST_EINVAL;
   if (given) options = *given;
+  /* A small arena is the bound, less what is lost between blocks of different sizes. */
+  if (arena_bytes && !options.memory_max_bytes) options.memory_max_bytes = arena_bytes - arena_bytes / 4;
   options.env = (struct mst_env){
       .ctx = entry, .alloc = stack_alloc, .free = stack_free, .random = mst__host_random, .log = stack_log};
   options.net = (struct mst_net){
@@ -180,12 +182,14 @@ static void append(struct mst_host *host, struct mst__host_stack *entry) {
 }
 
 /* Address space is free where it is not rationed (RLIMIT_AS, strict overcommit); there less must do. */
-static int make_channel(mst_channel **out) {
+static int make_channel(mst_channel **out, size_t *arena_bytes) {
   struct mst_channel_options options = {.size = sizeof options};
   int error = mst_channel_create(&options, out);
-  for (options.arena_bytes = (size_t)1 << 30; error == -MST_ENOMEM && options.arena_bytes >= (size_t)64 << 20;
-       options.arena_bytes /= 4)
+  *arena_bytes = 0; /* plenty */
+  for (size_t bytes = (size_t)1 << 30; error == -MST_ENOMEM && bytes >= (size_t)64 << 20; bytes /= 4) {
+    options.arena_bytes = *arena_bytes = bytes;
     error = mst_channel_create(&options, out);
+  }
   return error;
 }
 
@@ -193,11 +197,12 @@ int mst_host_add_stack(mst_host *host, const struct mst_stack_options *options, 
   struct mst__host_stack *entry = calloc(1, sizeof *entry);
   if (!entry) return -MST_ENOMEM;
   entry->host = host;
-  int error = make_channel(&entry->channel);
+  size_t arena_bytes;
+  int error = make_channel(&entry->channel, &arena_bytes);
   if (error) goto no_channel;
   error = mst_switch_attach(host->sw, entry->channel, &entry->id);
   if (error) goto not_attached;
-  error = make_stack(entry, options);
+  error = make_stack(entry, options, arena_bytes);
   if (error) goto no_stack;
   char name[32];
   snprintf(name, sizeof name, "stack%u", host->stack_count);

@@ -5,7 +5,7 @@ static enum mst__chrono_kind kind_of(const struct mst_conn *conn) {
   uint32_t queued = conn->sendq.bytes, outstanding = conn->snd_nxt - conn->snd_una;
   if (!queued) return MST__CHRONO_IDLE;
   if (queued <= outstanding) return conn->want_write ? MST__CHRONO_SNDBUF_LIMITED : MST__CHRONO_BUSY;
-  if (conn->cwnd_limited) return MST__CHRONO_BUSY;
+  if (conn->cwnd_limited || conn->state < MST_ESTABLISHED) return MST__CHRONO_BUSY;
   uint32_t unsent = queued - outstanding, worth = mst__segment_bytes(conn);
   if (unsent < worth) worth = unsent;
   return conn->snd_wnd < outstanding + worth ? MST__CHRONO_RWND_LIMITED : MST__CHRONO_BUSY;

@@ -89,7 +89,9 @@ static uint64_t round_trip_ns(const struct mst_conn *conn) {
 static void grow(struct mst_conn *conn, uint32_t bytes, uint32_t earlier) {
   uint32_t most = conn->stack->tcp.receive_buffer_bytes;
   uint64_t wanted = 2ull * bytes + 16ull * conn->rcv_mss;
-  wanted += 2 * (wanted * (bytes - earlier) / earlier); /* it may have grown as much again by the time that we tell */
+  /* In slow start it will be several times as much by the time that our window is used; growth beyond doubling is no
+   * slow start but a gap that was filled. */
+  wanted += 2 * (bytes - earlier < earlier ? wanted * (bytes - earlier) / earlier : wanted);
   if (conn->stack->memory.pressure) return;
   if (wanted > most) wanted = most;
   if (wanted > conn->receive_buffer_bytes) conn->receive_buffer_bytes = (uint32_t)wanted;
