@@ -2,7 +2,7 @@
  * timestamp, and comes back with the peer's ACK.
  *
  *   ISS - F(tuple, IRS)   | age 2 | MSS 3 | MAC 27: G(tuple, IRS, age, MSS) |
- *   TSval - offset        | milliseconds 26 | 0 | SACK permitted 1 | window scale 4 |
+ *   TSval - offset        | milliseconds 26 | ECN 1 | SACK permitted 1 | window scale 4 |
  *
  * A cookie is good for one to two minutes, and only while the listener sends them. A blind guess hits with a chance of
  * 2^-28. */
@@ -14,6 +14,7 @@
 #define MSS_BITS 3
 #define TS_BITS 6
 #define TS_SACK 16
+#define TS_ECN 32       /* as of RFC 3168; the accurate one shows in the ACK */
 #define TS_NO_WSCALE 15 /* one more than there can be */
 
 /* RFC 9293 3.7.1 forbids more than the peer takes, so the next lower value stands for what it said. */
@@ -50,6 +51,7 @@ static uint32_t stamp(const struct mst__half_open *h) {
   mst_stack *stack = h->listener->stack;
   uint32_t now = mst__ts_now(stack, 0), bits = h->terms.wscale_ok ? h->terms.snd_wscale : TS_NO_WSCALE;
   if (h->terms.sack_ok) bits |= TS_SACK;
+  if (h->terms.ecn.mode == MST__ECN_CLASSIC) bits |= TS_ECN;
   uint32_t value = (now & ~((1u << TS_BITS) - 1)) | bits;
   if (value > now) value -= 1u << TS_BITS;
   return value + mst__ts_offset(stack, &h->flow);
@@ -60,7 +62,7 @@ void mst__cookie_send(struct mst__half_open *h) {
   h->iss = cookie(h, period(stack), mss_index(h));
   /* Without timestamps there is no place for the rest: it is not agreed on. */
   if (!h->terms.ts_ok) h->terms = (struct mst__terms){.peer_mss = h->terms.peer_mss, .ecn = h->terms.ecn};
-  h->terms.ecn = mst__ecn_syn_cookie(h->terms.ecn);
+  h->terms.ecn = mst__ecn_syn_cookie(h->terms.ecn, h->terms.ts_ok);
   if (mst__syn_ack_send(h, stamp(h))) return;
   h->listener->cookie_sent_ns = stack->now_ns;
   stack->stats.tcp_syncookies_sent++;
@@ -79,10 +81,13 @@ static bool is_cookie(struct mst__half_open *h) {
   return false;
 }
 
-static void read_stamp(struct mst__half_open *h, const struct mst__tcp_options *o) {
+static void read_stamp(struct mst__half_open *h, const struct mst__tcp *tcp) {
   mst_stack *stack = h->listener->stack;
+  const struct mst__tcp_options *o = &tcp->options;
+  h->terms.ecn = mst__ecn_syn_of_cookie(stack->tcp.ecn, tcp, false);
   if (!(o->has & MST__HAS_TIMESTAMPS)) return;
   uint32_t bits = o->tsecr - mst__ts_offset(stack, &h->flow), wscale = bits & 15;
+  h->terms.ecn = mst__ecn_syn_of_cookie(stack->tcp.ecn, tcp, bits & TS_ECN);
   h->terms.ts_ok = true;
   h->terms.ts_recent = o->tsval;
   h->terms.sack_ok = bits & TS_SACK && !stack->tcp.no_sack;
@@ -104,7 +109,6 @@ bool mst__cookie_check(struct mst__half_open *h, const struct mst__tcp *tcp) {
     return false;
   }
   stack->stats.tcp_syncookies_recv++;
-  read_stamp(h, &tcp->options);
-  h->terms.ecn = mst__ecn_syn_of_cookie(stack->tcp.ecn, tcp);
+  read_stamp(h, tcp);
   return true;
 }

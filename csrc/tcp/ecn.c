@@ -44,13 +44,19 @@ uint8_t mst__ecn_syn_ack(struct mst__ecn_syn ecn, struct mst__tcp_options *optio
   return mst__accecn_handshake_ace(ecn.ip_ecn);
 }
 
-struct mst__ecn_syn mst__ecn_syn_cookie(struct mst__ecn_syn ecn) {
-  return ecn.mode == MST__ECN_ACCURATE ? ecn : (struct mst__ecn_syn){.mode = MST__ECN_NONE};
+struct mst__ecn_syn mst__ecn_syn_cookie(struct mst__ecn_syn ecn, bool has_bit) {
+  bool kept = ecn.mode == MST__ECN_ACCURATE || (ecn.mode == MST__ECN_CLASSIC && has_bit);
+  return kept ? ecn : (struct mst__ecn_syn){.mode = MST__ECN_NONE};
 }
 
-struct mst__ecn_syn mst__ecn_syn_of_cookie(uint8_t granted, const struct mst__tcp *ack) {
-  bool accurate = granted != MST_ECN_OFF && granted != MST_ECN_CLASSIC && mst__tcp_ace(ack) >= 2;
-  return (struct mst__ecn_syn){.mode = accurate ? MST__ECN_ACCURATE : MST__ECN_NONE};
+struct mst__ecn_syn mst__ecn_syn_of_cookie(uint8_t granted, const struct mst__tcp *ack, bool bit) {
+  struct mst__ecn_syn ecn = {.mode = MST__ECN_NONE};
+  if (granted == MST_ECN_OFF) return ecn;
+  if (bit)
+    ecn.mode = MST__ECN_CLASSIC;
+  else if (granted != MST_ECN_CLASSIC && mst__tcp_ace(ack) >= 2)
+    ecn.mode = MST__ECN_ACCURATE;
+  return ecn;
 }
 
 /* The flags of our SYN: RFC 3168 6.1.1.1, and draft 3.1.4.1, which tries twice. */

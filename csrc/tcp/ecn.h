@@ -68,9 +68,10 @@ bool mst__ecn_syn_again(struct mst__ecn_syn *ecn, uint8_t granted, const struct 
 void mst__ecn_syn_ack_lost(struct mst__ecn_syn *ecn);
 /* The SYN,ACK that is to go now: adds its option (12 bytes), returns its three flags as mst__tcp_set_ace takes them. */
 uint8_t mst__ecn_syn_ack(struct mst__ecn_syn ecn, struct mst__tcp_options *options);
-/* What of it a SYN cookie can keep, and what its ACK tells of that (draft 5.1): the accurate mode. */
-struct mst__ecn_syn mst__ecn_syn_cookie(struct mst__ecn_syn ecn);
-struct mst__ecn_syn mst__ecn_syn_of_cookie(uint8_t granted, const struct mst__tcp *ack);
+/* What of it a SYN cookie can keep, and what its ACK tells of that: the accurate mode shows by itself (draft 5.1), that
+ * of RFC 3168 needs a bit in the cookie's timestamp. */
+struct mst__ecn_syn mst__ecn_syn_cookie(struct mst__ecn_syn ecn, bool has_bit);
+struct mst__ecn_syn mst__ecn_syn_of_cookie(uint8_t granted, const struct mst__tcp *ack, bool bit);
 
 /* --- of a connection --- */
 /* The ACK of our SYN,ACK has established `conn`, whose ecn.syn is set. */

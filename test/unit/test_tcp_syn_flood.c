@@ -230,6 +230,40 @@ static void timestamps_carry_the_rest(void **state) {
   }
 }
 
+/* And what else was offered: SACK, ECN of RFC 3168. */
+static void timestamps_carry_sack_and_ecn(void **state) {
+  (void)state;
+  for (int sack = 0; sack < 2; sack++)
+    for (int ecn = 0; ecn < 2; ecn++) {
+      char line[96];
+      struct script *s = open_with(MST_SYN_COOKIES_ALWAYS, 0);
+      snprintf(line, sizeof line, "S%s 0 win 1000 <mss 1460,TS 77 0%s>", ecn ? "EW" : "", sack ? ",sackOK" : "");
+      script_in(s, line);
+      snprintf(line, sizeof line, "S%s. 0 ack 1 <TS * 77,%ssackOK>", ecn ? "E" : "", sack ? "" : "-");
+      script_out(s, line);
+      snprintf(line, sizeof line, ". 1 ack 1 win 1000 <TS 78 %u>", s->ts_recent);
+      script_in(s, line);
+      script_accept(s);
+      struct mst_tcp_info info = script_info(s);
+      assert_int_equal(info.ecn_mode, ecn);
+      assert_int_equal(!!(info.options & MST_TCPI_OPT_SACK), sack);
+      script_close(s);
+    }
+}
+
+/* Without timestamps there is no place for either, and neither is promised. */
+static void no_sack_nor_ecn_without_timestamps(void **state) {
+  (void)state;
+  struct script *s = open_with(MST_SYN_COOKIES_ALWAYS, 0);
+  script_in(s, "SEW 0 win 1000 <mss 1460,sackOK>");
+  script_out(s, "S. 0 ack 1 <mss 1460,-sackOK,-TS>");
+  script_in(s, ". 1 ack 1 win 1000");
+  script_accept(s);
+  assert_int_equal(script_info(s).ecn_mode, 0);
+  assert_int_equal(script_info(s).options & MST_TCPI_OPT_SACK, 0);
+  script_close(s);
+}
+
 static void no_scale_offered(void **state) {
   (void)state;
   struct script *s = open_with(MST_SYN_COOKIES_ALWAYS, 0);
@@ -427,6 +461,8 @@ int main(void) {
       cmocka_unit_test(cookie_on_overflow),
       cmocka_unit_test(no_scale_without_timestamps),
       cmocka_unit_test(timestamps_carry_the_rest),
+      cmocka_unit_test(timestamps_carry_sack_and_ecn),
+      cmocka_unit_test(no_sack_nor_ecn_without_timestamps),
       cmocka_unit_test(no_scale_offered),
       cmocka_unit_test(mss_of_cookie),
       cmocka_unit_test(mss_not_said),
