@@ -21,7 +21,8 @@ static int local_side(mst_stack *stack, mst_binding *binding, const struct mst_a
   if (mst_addr_is_ip4(&tuple->addr) != ip4 && !dual) return -MST_EAFNOSUPPORT;
   if (!mst_addr_is_any(&tuple->addr)) flow->local_addr = tuple->addr;
   flow->local_port = tuple->port;
-  if (mst__flow_find(stack, flow)) return -MST_EADDRINUSE;
+  struct mst__flow *there = mst__flow_find(stack, flow);
+  if (there && !mst__time_wait_may_reuse(there)) return -MST_EADDRINUSE;
   *out = mst__binding_ref(binding);
   return 0;
 }
@@ -38,9 +39,11 @@ int mst_connect(mst_stack *stack, mst_binding *binding, const struct mst_endpoin
   if (rc) return rc;
   rc = local_side(stack, binding, &route.source, &flow, &held);
   if (rc) return rc;
+  struct mst__flow *time_wait = mst__flow_find(stack, &flow);
   struct mst_conn *conn = mst__conn_new(stack, held, &flow);
   mst__tcp_binding_unref(held);
   if (!conn) return -MST_ENOMEM;
+  if (time_wait) mst__time_wait_reuse(time_wait, conn);
   conn->scope_id = remote->scope_id;
   conn->event = event;
   conn->user = user;

@@ -422,6 +422,10 @@ void mst__syn_acked(struct mst_conn *conn, const struct mst__tcp *tcp);
 /* Go to TIME-WAIT: a small record takes the connection's place; an orphan is freed. */
 void mst__time_wait_enter(struct mst_conn *conn);
 void mst__time_wait_input(mst_stack *stack, struct mst__flow *flow, const struct mst__ip *ip, struct mst__tcp *tcp);
+/* Whether a connection that we open may take the four-tuple: the peer's timestamps tell the two apart (RFC 6191; the
+ * meaning of Linux's tcp_tw_reuse). Then it does, before its SYN. */
+bool mst__time_wait_may_reuse(const struct mst__flow *flow);
+void mst__time_wait_reuse(struct mst__flow *flow, struct mst_conn *conn);
 void mst__time_wait_destroy(mst_stack *stack);
 void mst__time_wait_each(const mst_stack *stack, void (*each)(const struct mst_tcp_info *, void *), void *user);
 

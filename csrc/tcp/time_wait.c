@@ -2,6 +2,8 @@
 #include "tcp/trace.h"
 
 #define TIME_WAITS_MAX 65536 /* the oldest gives way */
+#define REUSE_NS MST__SECOND /* a connection that we open may take a record's place after so long */
+#define ISS_DISTANCE 65536   /* of the new connection from the old one */
 
 struct mst__time_wait {
   struct mst__flow flow;
@@ -99,6 +101,19 @@ static bool may_reopen(const struct mst__time_wait *tw, const struct mst__tcp *t
   bool stamped = tw->ts_ok && tcp->options.has & MST__HAS_TIMESTAMPS;
   if (stamped && tcp->options.tsval != tw->ts_recent) return mst__seq_gt(tcp->options.tsval, tw->ts_recent);
   return mst__seq_gt(tcp->seq, tw->rcv_nxt);
+}
+
+bool mst__time_wait_may_reuse(const struct mst__flow *flow) {
+  const struct mst__time_wait *tw = (const struct mst__time_wait *)(const void *)flow;
+  if (flow->kind != MST__FLOW_TIME_WAIT || !tw->ts_ok) return false;
+  return tw->stack->now_ns + MST__TIME_WAIT_NS >= tw->alarm.timer.at_ns + REUSE_NS;
+}
+
+void mst__time_wait_reuse(struct mst__flow *flow, struct mst_conn *conn) {
+  struct mst__time_wait *tw = of_flow(flow);
+  if (!mst__seq_gt(conn->iss, tw->snd_nxt)) conn->iss = tw->snd_nxt + ISS_DISTANCE;
+  conn->snd_una = conn->snd_nxt = conn->snd_sml = conn->iss;
+  time_wait_free(tw);
 }
 
 /* Both are in the table for a moment, so what cannot be opened leaves the old one in place. */
