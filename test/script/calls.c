@@ -107,6 +107,7 @@ static const struct {
     {"ecn", MST_TCP_ECN},
     {"tos", MST_TCP_TOS},
     {"ttl", MST_TCP_TTL},
+    {"max-pacing-rate", MST_TCP_MAX_PACING_RATE},
 };
 
 bool tcp_option_of(const char *name, enum mst_tcp_option *out) {
@@ -139,6 +140,7 @@ static const struct {
     STACK_OPTION("conns-max", conns_max),
     STACK_OPTION("ecn", ecn),
     STACK_OPTION("syn-cookies", syn_cookies),
+    STACK_OPTION("no-sack", no_sack),
 };
 
 void stack_option(struct run *run, char *arguments) {
