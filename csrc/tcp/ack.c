@@ -144,10 +144,10 @@ static void take(struct mst_conn *conn, struct mst__ack *ack) {
   mst__output_wanted(conn);
 }
 
-/* RFC 5681 2, the five conditions of a duplicate. */
-static bool is_duplicate(const struct mst_conn *conn, const struct mst__tcp *tcp) {
-  return tcp->ack == conn->snd_una && conn->snd_una != conn->snd_nxt && !tcp->payload_bytes &&
-         !(tcp->flags & (MST__SYN | MST__FIN)) && (uint32_t)tcp->window << conn->snd_wscale == conn->snd_wnd;
+/* Four of RFC 5681 2's five conditions of a duplicate: the fifth is that data is outstanding. */
+static bool is_repeated(const struct mst_conn *conn, const struct mst__tcp *tcp) {
+  return tcp->ack == conn->snd_una && !tcp->payload_bytes && !(tcp->flags & (MST__SYN | MST__FIN)) &&
+         (uint32_t)tcp->window << conn->snd_wscale == conn->snd_wnd;
 }
 
 bool mst__ack_input(struct mst_conn *conn, const struct mst__tcp *tcp) {
@@ -158,9 +158,11 @@ bool mst__ack_input(struct mst_conn *conn, const struct mst__tcp *tcp) {
     return false;
   }
   conn->probes = 0;
-  struct mst__ack ack = {.tcp = tcp, .duplicate = is_duplicate(conn, tcp)};
+  struct mst__ack ack = {.tcp = tcp, .repeated = is_repeated(conn, tcp)};
+  ack.duplicate = ack.repeated && conn->snd_una != conn->snd_nxt;
   bool informs = conn->sack_ok && tcp->options.sack_count && mst__seq_ge(tcp->ack, conn->snd_una);
-  if (mst__seq_gt(tcp->ack, conn->snd_una) || ack.duplicate || informs) take(conn, &ack);
+  if (mst__seq_gt(tcp->ack, conn->snd_una) || ack.duplicate || informs || (ack.repeated && conn->recovery.probe_out))
+    take(conn, &ack);
   mst__window_update(conn, tcp);
   return true;
 }

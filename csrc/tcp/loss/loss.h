@@ -28,7 +28,8 @@ struct mst__ack {
   uint64_t prior_delivered, prior_lost_total;
   uint32_t acked_bytes;     /* by SND.UNA's move */
   uint32_t delivered_bytes; /* for the first time, by SND.UNA or SACK */
-  bool duplicate;           /* RFC 5681 2's definition */
+  bool repeated;            /* it says nothing new at all */
+  bool duplicate;           /* the same while data is outstanding: RFC 5681 2's definition */
   bool dsack;               /* it reports dsack_left to dsack_right as received twice (RFC 2883) */
   bool sacked;              /* SACK told something new */
   bool was_recovering;      /* loss recovery governed cwnd before this ACK */
@@ -47,6 +48,8 @@ struct mst__loss_ops {
   void (*init)(struct mst_conn *conn);
   /* `sent`, up to number `end`, has arrived for the first time; it is still as it was. May be NULL. */
   void (*on_delivered)(struct mst_conn *conn, const struct mst__sent *sent, uint32_t end, const struct mst__ack *ack);
+  /* An ACK, before anything is concluded from it. May be NULL. */
+  void (*on_ack)(struct mst_conn *conn, const struct mst__ack *ack);
   /* Mark what `ack` (NULL: the passing of time) shows to be lost. True: it is time for recovery. */
   bool (*detect)(struct mst_conn *conn, struct mst__ack *ack);
   /* The retransmission timer went off: mark. */

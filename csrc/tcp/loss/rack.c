@@ -37,14 +37,16 @@ static void rack_on_delivered(struct mst_conn *conn, const struct mst__sent *sen
     conn->stack->stats.tcp_sack_reorder++;
   }
   if (ambiguous(conn, sent, ack)) return;
+  /* Of this ACK's segments the one sent last, be it a late one. */
+  if (ack->newest_sent_ns == sent->sent_ns && ack->newest_end == end)
+    r->rack.rtt_ns = conn->stack->now_ns - sent->sent_ns;
   if (!sent_after(sent->sent_ns, end, r->rack.xmit_ns, r->rack.end_seq)) return;
-  r->rack.rtt_ns = conn->stack->now_ns - sent->sent_ns;
   r->rack.xmit_ns = sent->sent_ns;
   r->rack.end_seq = end;
 }
 
 /* Step 4, the adaptation by D-SACK. */
-static void adapt(struct mst_conn *conn, const struct mst__ack *ack) {
+static void rack_on_ack(struct mst_conn *conn, const struct mst__ack *ack) {
   struct mst__recovery *r = &conn->recovery;
   if (r->rack.dsack_round_set && mst__seq_ge(conn->snd_una, r->rack.dsack_round)) r->rack.dsack_round_set = false;
   if (!ack->dsack || r->rack.dsack_round_set) return;
@@ -87,8 +89,8 @@ static void mark_lost(struct mst_conn *conn) {
 }
 
 static bool rack_detect(struct mst_conn *conn, struct mst__ack *ack) {
+  (void)ack;
   mst__timer_clear(conn, MST__TIMER_REORDER);
-  if (ack) adapt(conn, ack);
   if (conn->recovery.rack.xmit_ns) mark_lost(conn);
   return conn->sent.lost_bytes != 0;
 }
@@ -108,6 +110,7 @@ const struct mst__loss_ops mst__loss_rack = {
     .name = "rack",
     .init = rack_init,
     .on_delivered = rack_on_delivered,
+    .on_ack = rack_on_ack,
     .detect = rack_detect,
     .on_timeout = rack_on_timeout,
     .on_leave = rack_on_leave,

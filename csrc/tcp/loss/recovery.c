@@ -72,6 +72,7 @@ static bool reneged(const struct mst_conn *conn) {
 
 void mst__recovery_on_ack(struct mst_conn *conn, struct mst__ack *ack) {
   struct mst__recovery *r = &conn->recovery;
+  if (conn->loss->on_ack) conn->loss->on_ack(conn, ack);
   if (conn->sack_ok) mst__tlp_on_ack(conn, ack);
   if (r->phase == MST__PHASE_LOSS && r->frto) mst__frto_on_ack(conn, ack);
   if (mst__undo_on_ack(conn, ack)) return;

@@ -48,7 +48,7 @@ void mst__tlp_on_ack(struct mst_conn *conn, const struct mst__ack *ack) {
   if (ack->rtt_ns) r->probe_rtt_known = true;
   if (!r->probe_out || mst__seq_lt(conn->snd_una, r->probe_end)) return;
   bool both_arrived = (ack->dsack && ack->dsack_right == r->probe_end) ||
-                      (ack->duplicate && !ack->tcp->options.sack_count && conn->snd_una == r->probe_end);
+                      (ack->repeated && !ack->tcp->options.sack_count && conn->snd_una == r->probe_end);
   if (!r->probe_retransmitted || both_arrived) {
     r->probe_out = false;
   } else if (mst__seq_gt(conn->snd_una, r->probe_end)) {
