@@ -48,6 +48,7 @@ static void sample_rate(struct mst_conn *conn, const struct mst__ack *ack, struc
     uint64_t ack_ns = positive(now_ns, ack->newest_delivered_ns);
     uint64_t interval_ns = send_ns > ack_ns ? send_ns : ack_ns;
     out->prior_delivered = ack->newest_delivered;
+    out->prior_lost = sent->lost_total - ((uint32_t)sent->lost_total - ack->newest_lost);
     out->app_limited = ack->newest_app_limited;
     out->sample_bytes = sent->delivered - ack->newest_delivered;
     out->interval_ns = interval_ns < conn->min_rtt_ns ? 0 : interval_ns;
@@ -77,6 +78,8 @@ static void tell_congestion_control(struct mst_conn *conn, const struct mst__ack
       .flight_bytes = mst__recovery_flight(conn),
       .prior_flight_bytes = ack->prior_flight_bytes,
       .delivered = conn->sent.delivered,
+      .lost = conn->sent.lost_total,
+      .prior_lost = conn->sent.lost_total,
       .cwnd_limited = mst__window_is_used(conn),
       .recovering = ack->was_recovering || governs_cwnd(conn) || ce_bytes,
   };

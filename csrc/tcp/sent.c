@@ -48,6 +48,7 @@ static void stamp(struct mst_conn *conn, struct mst__sent *sent) {
   sent->delivered = queue->delivered;
   sent->delivered_ns = queue->delivered_ns;
   sent->first_sent_ns = queue->first_sent_ns;
+  sent->lost = (uint32_t)queue->lost_total;
   sent->flags &= (uint8_t)~MST__SENT_APP_LIMITED;
   if (queue->app_limited) sent->flags |= MST__SENT_APP_LIMITED;
 }

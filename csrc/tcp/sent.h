@@ -29,6 +29,7 @@ struct mst__sent {
   /* When it was sent (draft-cheng-iccrg-delivery-rate-estimation 3.2): what had been delivered, when the last of that
    * was, and when the segment was sent whose delivery that was. */
   uint64_t delivered, delivered_ns, first_sent_ns;
+  uint32_t lost; /* and how much had been lost, the low bits */
 };
 
 struct mst__sent_queue {

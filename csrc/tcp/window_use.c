@@ -44,7 +44,7 @@ void mst__window_use_note(struct mst_conn *conn) {
 
 /* Slow start doubles the window in a round, so half of it is enough to show that the rest is wanted. */
 bool mst__window_is_used(const struct mst_conn *conn) {
-  if (conn->window_use.limited) return true;
+  if (conn->window_use.limited || conn->cc.ops->rate_based) return conn->window_use.limited;
   return conn->cc.cwnd < conn->cc.ssthresh && conn->cc.cwnd / 2 < conn->window_use.outstanding;
 }
 

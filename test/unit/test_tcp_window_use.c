@@ -63,7 +63,7 @@ static void decays_to_what_is_used(void **state) {
   round_trip(&f, 150 * MSS, 10);
   assert_true(cwnd(&f) > 100 * MSS);
   for (int i = 0; i < 100; i++) round_trip(&f, 20 * MSS, 10);
-  assert_in_range(cwnd(&f), 20 * MSS, 41 * MSS); /* and no further: slow start doubles */
+  assert_in_range(cwnd(&f), 20 * MSS, 41 * MSS);                /* and no further: slow start doubles */
   assert_true(script_info(f.s).snd_ssthresh_bytes > 100 * MSS); /* the way back is known */
   script_close(f.s);
 }

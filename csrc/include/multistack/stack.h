@@ -68,7 +68,7 @@ struct mst_stack_options {
   size_t size; /* sizeof(struct mst_stack_options) */
   struct mst_env env;
   struct mst_net net;
-  const char *congestion_control; /* "cubic" (NULL means it) or "newreno" */
+  const char *congestion_control; /* a name that mst_congestion_control_name gives; NULL: "cubic" */
   uint32_t send_buffer_bytes;     /* per connection, 0: 4 MiB */
   uint32_t receive_buffer_bytes;  /* per connection, 0: 6 MiB; what the window may grow to as the application reads */
   uint32_t conns_max;             /* 0: 1,048,576; half-open ones count too */

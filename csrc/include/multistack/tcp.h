@@ -120,8 +120,8 @@ int64_t mst_conn_get_option(const mst_conn *conn, enum mst_tcp_option option);
  * -MST_ENOENT. */
 int mst_conn_set_congestion_control(mst_conn *conn, const char *name);
 
-/* The names of those that there are, by index from 0; NULL: no more. "cubic" (RFC 9438, the default) and "newreno" (RFC
- * 5681, 6582; "reno" is understood too). */
+/* The names of those that there are, by index from 0; NULL: no more. "cubic" (RFC 9438, the default), "newreno" (RFC
+ * 5681, 6582; "reno" is understood too) and "bbr" (version 3, draft-ietf-ccwg-bbr-06). */
 const char *mst_congestion_control_name(size_t index);
 
 /* True while urgent data that has been announced is still to be read (RFC 9293 3.8.5). */

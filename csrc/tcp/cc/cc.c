@@ -2,7 +2,7 @@
 #include "multistack/tcp.h"
 #include <string.h>
 
-static const struct mst__cc_ops *const all[] = {&mst__cc_cubic, &mst__cc_newreno};
+static const struct mst__cc_ops *const all[] = {&mst__cc_cubic, &mst__cc_newreno, &mst__cc_bbr};
 
 #define COUNT (sizeof all / sizeof *all)
 

@@ -3,6 +3,7 @@
 #ifndef MST_TCP_CC_CC_H
 #define MST_TCP_CC_CC_H
 
+#include "tcp/cc/bbr.h"
 #include "tcp/cc/hystart.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -84,10 +85,11 @@ struct mst__cc {
       struct mst__hystart hystart;
       struct mst__cubic now, before; /* before the last reduction, to undo it (4.9.2) */
     } cubic;
+    struct mst__bbr bbr;
   } state;
 };
 
-extern const struct mst__cc_ops mst__cc_newreno, mst__cc_cubic;
+extern const struct mst__cc_ops mst__cc_newreno, mst__cc_cubic, mst__cc_bbr;
 
 /* By name, or NULL. */
 const struct mst__cc_ops *mst__cc_find(const char *name);

@@ -39,7 +39,7 @@ struct mst__ack {
   /* Of what arrived: the one sent last. */
   bool any;
   bool newest_app_limited;
-  uint32_t newest_end;
+  uint32_t newest_end, newest_lost;
   uint64_t newest_sent_ns, newest_delivered, newest_delivered_ns, newest_first_sent_ns;
 };
 

@@ -16,6 +16,7 @@ static void delivered(struct mst_conn *conn, const struct mst__sent *sent, uint3
     ack->newest_delivered = sent->delivered;
     ack->newest_delivered_ns = sent->delivered_ns;
     ack->newest_first_sent_ns = sent->first_sent_ns;
+    ack->newest_lost = sent->lost;
     ack->newest_app_limited = sent->flags & MST__SENT_APP_LIMITED;
   }
   if (!(sent->flags & MST__SENT_RETRANSMITTED)) {
