@@ -96,6 +96,7 @@ test('run hands ports, policy and capture to the program, and keeps its NODE_OPT
   assert.is(env.MULTISTACK_POLICY, 'listen:*:8080=user');
   assert.is(env.MULTISTACK_PCAP, `${process.cwd()}/x.pcapng`);
   assert.is(environment({}, { port: [] }).MULTISTACK_PORTS, undefined);
+  assert.is(environment({}, { port: [], congestionControl: 'bbr' }).MULTISTACK_CONGESTION_CONTROL, 'bbr');
 });
 
 test('run passes the exit code on', () => {

@@ -50,6 +50,14 @@ void Host::Open(Napi::Env env, const HostOptions &options, Napi::Uint8Array slab
   *owner = host;
 }
 
+static std::string UnknownCongestionControl(const std::string &name) {
+  std::string message = "there is no congestion control '" + name + "'; there are:";
+  for (size_t i = 0; mst_congestion_control_name(i) != nullptr; i++) {
+    message += std::string(" ") + mst_congestion_control_name(i);
+  }
+  return message;
+}
+
 void Host::OpenStack(const HostOptions &options) {
   std::vector<const char *> ports;
   for (const std::string &port : options.ports) {
@@ -68,10 +76,14 @@ void Host::OpenStack(const HostOptions &options) {
     host_ = nullptr;
     ThrowFailure(env_, error, failure.message);
   }
-  error = mst_host_add_stack(host_, nullptr, &stack_);
+  mst_stack_options stack_options{};
+  stack_options.size = sizeof stack_options;
+  if (!options.congestion_control.empty()) stack_options.congestion_control = options.congestion_control.c_str();
+  error = mst_host_add_stack(host_, &stack_options, &stack_);
   if (error < 0) {
     mst_host_close(host_);
-    ThrowFailure(env_, error, "");
+    host_ = nullptr;
+    ThrowFailure(env_, error, error == -MST_EINVAL ? UnknownCongestionControl(options.congestion_control).c_str() : "");
   }
 }
 

@@ -25,6 +25,7 @@ enum class Event : int32_t {
 struct HostOptions {
   std::vector<std::string> ports;
   std::string pcap_path;
+  std::string congestion_control; // empty: the stack's default
 };
 
 class Host final : public Driver {

@@ -27,14 +27,17 @@ const receivers: ({ id: number; receiver: Receiver } | undefined)[] = [];
 export const routes: RouteCounts = { listen: { user: 0, os: 0 }, connect: { user: 0, os: 0 } };
 
 /**
- * Change what was taken from the environment. The policy may change at any time and holds for later sockets; ports and
- * pcap are given before the first socket.
+ * Change what was taken from the environment. The policy may change at any time and holds for later sockets; the rest is
+ * given before the first socket.
  */
 export function configure(options: Options): void {
-  if (opened && (options.ports !== undefined || options.pcap !== undefined)) {
-    throw invalidState('multistack: ports and pcap are settled since the first socket; configure them before it');
+  const { ports: wanted, pcap, congestionControl } = options;
+  if (opened && (wanted ?? pcap ?? congestionControl) !== undefined) {
+    throw invalidState(
+      'multistack: ports, pcap and congestionControl are settled since the first socket; configure them before it',
+    );
   }
-  if (options.ports?.some((port) => port === ''))
+  if (wanted?.some((port) => port === ''))
     throw invalidValue('multistack: an empty port spec; allowed: xdp:DEVICE, tap:NAME');
   const next = options.policy === undefined ? undefined : new Policy(options.policy);
   settings = { ...settings, ...options };
@@ -58,10 +61,13 @@ export function host(): Native {
   if (opened) return opened;
   if (exited) throw Object.assign(new Error('multistack: the process exits'), { code: 'ENETDOWN', errno: ENETDOWN });
   const addon = native();
-  const pcap = settings.pcap ?? process.env['MULTISTACK_PCAP'];
+  const rest = {
+    pcap: settings.pcap ?? process.env['MULTISTACK_PCAP'],
+    congestionControl: settings.congestionControl ?? process.env['MULTISTACK_CONGESTION_CONTROL'],
+  };
   const wanted = wantedPorts();
-  if (wanted) start(addon, { ports: wanted, pcap });
-  else startDefault(addon, pcap);
+  if (wanted) start(addon, { ports: wanted, ...rest });
+  else startDefault(addon, rest);
   process.once('exit', () => {
     opened = undefined;
     exited = true;
@@ -80,13 +86,13 @@ function start(addon: Native, options: HostOptions): void {
 const notPermitted = ['EPERM', 'EACCES', 'ENOSYS'];
 
 /** Nothing was said: the loopback where that is permitted, else alone; either way say so. */
-function startDefault(addon: Native, pcap: string | undefined): void {
+function startDefault(addon: Native, rest: Omit<HostOptions, 'ports'>): void {
   try {
-    start(addon, { ports: ['xdp:lo'], pcap });
+    start(addon, { ports: ['xdp:lo'], ...rest });
     notice('the user stack is on the loopback (xdp:lo); set MULTISTACK_PORTS to choose other ports');
   } catch (error) {
     if (!isCoded(error) || !notPermitted.includes(error.code)) throw error;
-    start(addon, { ports: [], pcap });
+    start(addon, { ports: [], ...rest });
     notice(`alone in this process, since ${error.message}; set MULTISTACK_PORTS=memory to be so without this notice`);
   }
 }

@@ -34,6 +34,8 @@ export interface HostOptions {
   ports: readonly string[];
   /** Record all packets here as pcapng. */
   pcap?: string | undefined;
+  /** By name; none: the stack's default. */
+  congestionControl?: string | undefined;
 }
 
 export type OnEvent = (id: number, event: number, value: number) => void;

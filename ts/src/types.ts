@@ -15,6 +15,8 @@ export interface Options {
   ports?: readonly string[];
   /** Record every packet to this file as pcapng. */
   pcap?: string;
+  /** The congestion control of all connections: `cubic` (the default), `newreno` or `bbr`. */
+  congestionControl?: string;
 }
 
 export interface Endpoint {

@@ -19,6 +19,7 @@ program
   .option('-p, --port <spec>', 'a device to carry, e.g. xdp:eth0 (repeatable; without one: xdp:lo)', collect, [])
   .option('--policy <rules>', 'which listens and connects go to the user stack')
   .option('--pcap <file>', 'record the packets of the user stack as pcapng')
+  .option('--congestion-control <name>', 'cubic (the default), newreno or bbr')
   .option(
     '--stats [file]',
     'write the statistics of the user stack at exit and at SIGUSR2: a table to stderr, JSON to a file',

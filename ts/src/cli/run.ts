@@ -8,6 +8,7 @@ export interface RunOptions {
   port: string[];
   policy?: string;
   pcap?: string;
+  congestionControl?: string;
   /** A file, or true: stderr. */
   stats?: string | boolean;
 }
@@ -44,6 +45,7 @@ export function environment(inherited: NodeJS.ProcessEnv, options: RunOptions): 
     ...(options.policy !== undefined && { MULTISTACK_POLICY: options.policy }),
     ...(options.stats && { MULTISTACK_STATS: options.stats === true ? '-' : path.resolve(options.stats) }),
     ...(options.pcap !== undefined && { MULTISTACK_PCAP: path.resolve(options.pcap) }),
+    ...(options.congestionControl !== undefined && { MULTISTACK_CONGESTION_CONTROL: options.congestionControl }),
   };
 }
 
