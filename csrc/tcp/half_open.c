@@ -185,6 +185,9 @@ struct mst_conn *mst__half_open_to_conn(const struct mst__half_open *h) {
   conn->path_mtu = h->path_mtu;
   mst__conn_set_terms(conn, &h->terms);
   conn->syn_retransmitted = h->retries > 0;
+  conn->total_retrans = h->retries;
+  conn->segs_out = 1u + h->retries;
+  conn->segs_in = 1;
   conn->syn_sent_ns = h->retries || h->repeats_ns ? 0 : h->sent_ns; /* Karn */
   conn->listener = h->listener;
   mst__set_state(conn, MST_SYN_RECEIVED);

@@ -505,7 +505,7 @@ static void sockstress(void **state) {
   uint32_t iss[CONNS];
   script_listen(s, CONNS);
   size_t before = s->node->memory.bytes;
-  for (uint16_t i = 0; i < CONNS; i++) {
+  for (int i = 0; i < CONNS; i++) {
     s->peer_port = (uint16_t)(1000 + i);
     s->iss_known = false;
     s->written = 1;

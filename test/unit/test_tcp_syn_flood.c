@@ -41,7 +41,7 @@ static void syn_ack_for_three_minutes(void **state) {
   (void)state;
   struct script *s = open_with(MST_SYN_COOKIES_ON_OVERFLOW, 0);
   syn(s, 1, "mss 1460");
-  for (double ms = 1000; ms <= 64000; ms *= 2) script_out_after(s, ms, "S. 0 ack 1 <mss 1460>");
+  for (unsigned ms = 1000; ms <= 64000; ms *= 2) script_out_after(s, ms, "S. 0 ack 1 <mss 1460>");
   assert_int_equal(script_stats(s).conns, 1);
   assert_int_equal(script_stats(s).tcp_retrans_segs, 7);
   script_wait(s, 60000);

@@ -52,7 +52,7 @@ struct mst_net {
 enum mst_syn_cookies {
   MST_SYN_COOKIES_ON_OVERFLOW, /* when no more half-open connections are kept (Linux: tcp_syncookies = 1) */
   MST_SYN_COOKIES_NEVER,       /* then a SYN is dropped (0) */
-  MST_SYN_COOKIES_ALWAYS,      /* for every SYN (2) */
+  MST_SYN_COOKIES_ALWAYS,      /* for every SYN (2); when an ACK to one is lost, the peer has to speak first */
 };
 
 /* Explicit congestion notification. What a peer asks for is granted in any mode but OFF; CLASSIC grants RFC 3168 alone.

@@ -2,7 +2,8 @@
  * file.
  *
  * Sequence numbers are relative to the initial one of their direction (ISS for what this side sends, IRS for what the
- * peer sends), modulo 2^32: the SYN is 0, the first byte of data 1. */
+ * peer sends), modulo 2^32: the SYN is 0, the first byte of data 1. A connection that the peer has opened begins with
+ * the ACK that ends its handshake: before that there is none (RFC 4987 3.4). */
 #ifndef MULTISTACK_TRACE_H
 #define MULTISTACK_TRACE_H
 
