@@ -30,7 +30,7 @@ static void rotate_up(struct mst__seq_tree *tree, struct mst__seq_node *node) {
 
 static void attach(struct mst__seq_tree *tree, struct mst__seq_node *node) {
   struct mst__seq_node *at = tree->last;
-  if (at && mst__seq_gt(node->seq, at->seq)) {
+  if (mst__seq_gt(node->seq, at->seq)) {
     at->right = node;
   } else {
     struct mst__seq_node **link = &tree->root;
@@ -46,13 +46,22 @@ static void attach(struct mst__seq_tree *tree, struct mst__seq_node *node) {
 void mst__seq_tree_insert(struct mst__seq_tree *tree, struct mst__seq_node *node, uint32_t priority) {
   node->left = node->right = NULL;
   node->priority = priority;
+  if (!tree->root) {
+    node->parent = NULL;
+    tree->root = tree->first = tree->last = node;
+    return;
+  }
   attach(tree, node);
-  if (!tree->first || mst__seq_lt(node->seq, tree->first->seq)) tree->first = node;
-  if (!tree->last || mst__seq_gt(node->seq, tree->last->seq)) tree->last = node;
+  if (mst__seq_lt(node->seq, tree->first->seq)) tree->first = node;
+  if (mst__seq_gt(node->seq, tree->last->seq)) tree->last = node;
   while (node->parent && node->parent->priority < priority) rotate_up(tree, node);
 }
 
 void mst__seq_tree_remove(struct mst__seq_tree *tree, struct mst__seq_node *node) {
+  if (tree->first == tree->last) {
+    tree->root = tree->first = tree->last = NULL;
+    return;
+  }
   if (tree->first == node) tree->first = mst__seq_tree_next(node);
   if (tree->last == node) tree->last = mst__seq_tree_prev(node);
   while (node->left && node->right)

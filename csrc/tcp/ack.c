@@ -142,7 +142,10 @@ static void take(struct mst_conn *conn, struct mst__ack *ack) {
   mst__recovery_on_ack(conn, ack);
   uint32_t ce_bytes = mst__ecn_ack(conn, ack->tcp, (uint32_t)(conn->sent.delivered - ack->prior_delivered));
   tell_congestion_control(conn, ack, ce_bytes);
-  mst__tlp_schedule(conn);
+  if (conn->sent.flight_bytes)
+    mst__tlp_schedule(conn);
+  else
+    mst__timer_clear(conn, MST__TIMER_PROBE);
   if (forward || ack->sacked) tell_writer(conn);
   mst__output_wanted(conn);
 }

@@ -219,6 +219,12 @@ void mst__terms_to_options(const struct mst__terms *terms, uint16_t mss, bool an
 void mst__conn_terms(const struct mst_conn *conn, struct mst__terms *terms);
 void mst__conn_set_terms(struct mst_conn *conn, const struct mst__terms *terms);
 
+/* Bytes thought to be in the network (RFC 6675's pipe). */
+static inline uint32_t mst__recovery_flight(const struct mst_conn *conn) {
+  uint32_t flight = conn->sent.flight_bytes, left = conn->loss->left ? conn->loss->left(conn) : 0;
+  return flight > left ? flight - left : 0;
+}
+
 /* --- conn.c: birth, death, events --- */
 struct mst__flow *mst__flow_find(mst_stack *stack, const struct mst__flow *key);
 void mst__flow_insert(mst_stack *stack, struct mst__flow *flow);
@@ -247,7 +253,9 @@ void mst__rate_note(struct mst_conn *conn, uint64_t bytes, uint64_t interval_ns,
 
 /* --- timers.c --- */
 void mst__timer_set(struct mst_conn *conn, enum mst__conn_timer timer, uint64_t at_ns);
-void mst__timer_clear(struct mst_conn *conn, enum mst__conn_timer timer);
+static inline void mst__timer_clear(struct mst_conn *conn, enum mst__conn_timer timer) {
+  conn->timer_at_ns[timer] = 0;
+}
 static inline bool mst__timer_is_set(const struct mst_conn *conn, enum mst__conn_timer timer) {
   return conn->timer_at_ns[timer] != 0;
 }

@@ -160,7 +160,7 @@ int mst__output(struct mst_conn *conn) {
   uint32_t snd_nxt = conn->snd_nxt;
   if (!rc && mst__ecn_ack_due(conn)) rc = send_acks(conn); /* a pure one, before data */
   if (!rc && conn->recovery.probe_wanted) rc = mst__probe_send(conn);
-  if (!rc && conn->state >= MST_ESTABLISHED) rc = mst__resend(conn);
+  if (!rc && conn->state >= MST_ESTABLISHED && !mst__list_empty(&conn->sent.lost)) rc = mst__resend(conn);
   if (!rc && conn->state >= MST_ESTABLISHED) rc = send_new(conn);
   if (conn->notsent_lowat) mst__tell_writer(conn);
   if (conn->snd_nxt != snd_nxt || conn->cwnd_limited) mst__window_use_note(conn);

@@ -18,10 +18,6 @@ void mst__timer_set(struct mst_conn *conn, enum mst__conn_timer timer, uint64_t 
     mst__wheel_arm(&conn->stack->wheel, &conn->alarm.timer, at_ns);
 }
 
-void mst__timer_clear(struct mst_conn *conn, enum mst__conn_timer timer) {
-  conn->timer_at_ns[timer] = 0;
-}
-
 void mst__timers_stop(struct mst_conn *conn) {
   for (int i = 0; i < MST__TIMER_COUNT; i++) conn->timer_at_ns[i] = 0;
   mst__wheel_disarm(&conn->stack->wheel, &conn->alarm.timer);

@@ -99,11 +99,8 @@ static void skip_time(struct mst__cc *cc, uint64_t now_ns) {
 }
 
 static void cubic_on_ack(struct mst__cc *cc, const struct mst__cc_ack *ack) {
+  if (!ack->cwnd_limited) return skip_time(cc, ack->now_ns);
   uint32_t earned = mst__cc_earned(cc, ack);
-  if (!ack->cwnd_limited) {
-    skip_time(cc, ack->now_ns);
-    earned = 0;
-  }
   cc->state.cubic.now.seen_ns = ack->now_ns;
   if (cc->cwnd < cc->ssthresh) {
     uint32_t room = cc->ssthresh - cc->cwnd, grow = earned;

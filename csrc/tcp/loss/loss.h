@@ -119,8 +119,6 @@ void mst__recovery_enter(struct mst_conn *conn, enum mst__recovery_phase phase);
 struct mst__sent *mst__recovery_next(const struct mst_conn *conn);
 /* The first `bytes` of `sent` were sent again. */
 void mst__recovery_retransmitted(struct mst_conn *conn, struct mst__sent *sent, uint32_t bytes);
-/* Bytes thought to be in the network (RFC 6675's pipe). */
-uint32_t mst__recovery_flight(const struct mst_conn *conn);
 
 /* --- sack.c --- */
 /* Bring the records up to date with the ACK field and the SACK blocks. */

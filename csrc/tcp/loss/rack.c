@@ -72,16 +72,20 @@ static uint64_t reo_wnd_ns(const struct mst_conn *conn) {
   return window_ns < conn->srtt_ns ? window_ns : conn->srtt_ns;
 }
 
+/* The oldest in the network, if something that was sent after it has arrived. */
+static struct mst__sent *overtaken(const struct mst_conn *conn) {
+  const struct mst__recovery *r = &conn->recovery;
+  if (mst__list_empty(&conn->sent.in_flight)) return NULL;
+  struct mst__sent *oldest = mst__sent_at(conn->sent.in_flight.next);
+  return sent_after(r->rack.xmit_ns, r->rack.end_seq, oldest->sent_ns, oldest->end) ? oldest : NULL;
+}
+
 /* Step 5. The list is in the order of sending: what is not yet due ends the search, and the timer comes for it. */
 static void mark_lost(struct mst_conn *conn) {
-  const struct mst__recovery *r = &conn->recovery;
-  uint64_t now_ns = conn->stack->now_ns, allowed_ns = r->rack.rtt_ns + reo_wnd_ns(conn);
-  struct mst__list *place = conn->sent.in_flight.next;
-  while (place != &conn->sent.in_flight) {
-    struct mst__sent *sent = mst__sent_at(place);
-    place = place->next;
-    if (sent->sent_ns > r->rack.xmit_ns) return;
-    if (!sent_after(r->rack.xmit_ns, r->rack.end_seq, sent->sent_ns, sent->end)) continue;
+  struct mst__sent *sent = overtaken(conn);
+  if (!sent) return;
+  uint64_t now_ns = conn->stack->now_ns, allowed_ns = conn->recovery.rack.rtt_ns + reo_wnd_ns(conn);
+  for (; sent; sent = overtaken(conn)) {
     if (sent->sent_ns + allowed_ns > now_ns)
       return mst__timer_set(conn, MST__TIMER_REORDER, sent->sent_ns + allowed_ns);
     mst__sent_mark_lost(conn, sent);
@@ -91,7 +95,7 @@ static void mark_lost(struct mst_conn *conn) {
 static bool rack_detect(struct mst_conn *conn, struct mst__ack *ack) {
   (void)ack;
   mst__timer_clear(conn, MST__TIMER_REORDER);
-  if (conn->recovery.rack.xmit_ns) mark_lost(conn);
+  mark_lost(conn);
   return conn->sent.lost_bytes != 0;
 }
 

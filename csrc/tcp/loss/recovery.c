@@ -7,11 +7,6 @@ void mst__recovery_init(struct mst_conn *conn) {
   conn->loss->init(conn);
 }
 
-uint32_t mst__recovery_flight(const struct mst_conn *conn) {
-  uint32_t flight = conn->sent.flight_bytes, left = conn->loss->left ? conn->loss->left(conn) : 0;
-  return flight > left ? flight - left : 0;
-}
-
 static uint32_t flight_size(const struct mst_conn *conn) {
   uint32_t outstanding = conn->snd_nxt - conn->snd_una;
   return outstanding < conn->cc.cwnd ? outstanding : conn->cc.cwnd;
