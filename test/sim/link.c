@@ -142,6 +142,7 @@ static void launch(struct sim_node *from, struct sim_node *to, const struct sim_
     /* One bit: the Internet checksum always shows it. */
     size_t bit = sim_random_below(&from->random, parcel->len * 8);
     packet->bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    packet->corrupted = true;
   }
   packet->to = to;
   packet->at_ns = arrives(from, leaves_ns);
@@ -233,7 +234,7 @@ void sim_send(struct sim_node *from, const struct mst_packet *packet) {
     abort();
   }
   if (from->stack) check_output(bytes, len, packet);
-  if (from->stack && from->tap) from->tap(from, &(struct sim_seen){bytes, len, packet->gso_size, true, false});
+  if (from->stack && from->tap) from->tap(from, &(struct sim_seen){bytes, len, packet->gso_size, .sent = true});
   if (from->out.keep_gso && !from->out.box_count) {
     sim_transmit(from, &(struct sim_parcel){bytes, len, packet->gso_size, packet->flags, false});
   } else if (packet->gso_size) {

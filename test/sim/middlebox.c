@@ -53,6 +53,10 @@ void sim_box_pass(const struct sim_hop *hop, const uint8_t *packet, size_t bytes
   box->packet(box, &onward, copy, bytes);
 }
 
+const char *sim_box_name(const struct sim_box *box) {
+  return box->name;
+}
+
 void sim_box_wake_at(struct sim_box *box, uint64_t at_ns) {
   struct sim_packet *call = calloc(1, sizeof *call);
   if (!call) abort();

@@ -35,6 +35,7 @@ void sim_box_add_both(struct sim_node *inside, struct sim_node *outside, struct 
 
 /* On to the next box, or the link. Checksums are whole. */
 void sim_box_pass(const struct sim_hop *hop, const uint8_t *packet, size_t bytes);
+const char *sim_box_name(const struct sim_box *box);
 void sim_box_wake_at(struct sim_box *box, uint64_t at_ns);
 
 /* --- what there is; `seed` is of the box's own chance --- */

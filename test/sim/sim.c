@@ -211,7 +211,8 @@ static struct sim_node *deliver(struct sim *sim) {
   while (count < BATCH_MAX && sim->flight_count && sim->flight[0]->at_ns <= sim->now_ns && sim->flight[0]->to == to) {
     struct sim_packet *packet = packets[count] = sim_flight_pop(sim);
     if (to->stack && to->tap)
-      to->tap(to, &(struct sim_seen){packet->bytes, packet->len, packet->gso_size, false, packet->forged});
+      to->tap(to, &(struct sim_seen){packet->bytes, packet->len, packet->gso_size, false, packet->forged,
+                                     packet->corrupted});
     batch[count++] = (struct mst_packet){.len = packet->len,
                                          .gso_size = packet->gso_size,
                                          .flags = packet->flags,

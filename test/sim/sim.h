@@ -91,7 +91,8 @@ struct sim_packet {
   uint32_t len;
   uint16_t gso_size;
   uint8_t flags;
-  bool forged; /* by somebody who is neither end */
+  bool forged;    /* by somebody who is neither end */
+  bool corrupted; /* so that the checksum shows it */
   uint8_t bytes[];
 };
 
@@ -100,8 +101,8 @@ struct sim_seen {
   const uint8_t *bytes;
   size_t len;
   uint16_t gso_size;
-  bool sent;   /* else received */
-  bool forged; /* by somebody who is neither end */
+  bool sent; /* else received */
+  bool forged, corrupted;
 };
 
 #define SIM_LEASES_MAX 512

@@ -1,5 +1,7 @@
 // npm test and its parts.
+import path from 'node:path';
 import { buildTests } from '../build.mjs';
+import { run } from '../lib/exec.mjs';
 import { runCtest } from '../lib/ctest.mjs';
 import { Tally } from '../lib/tally.mjs';
 import { runUvu } from '../lib/uvu.mjs';
@@ -22,8 +24,9 @@ const parts = {
   test: [lintAll, cUnit, cSim, typeScriptUnit, cIntegration, cSanitized, typeScriptIntegration, fuzzAll, demoOnce],
 };
 
-export async function main(_args, script) {
+export async function main(args, script) {
   await setup(...(script === 'test' ? ['test', 'lint', 'demo'] : ['test']));
+  if (script === 'test:sim' && args.length > 0) return simRandom(args);
   const tally = new Tally();
   for (const part of parts[script]) await part(tally);
   return tally.print();
@@ -42,6 +45,11 @@ async function cUnit(tally) {
 async function cSim(tally) {
   console.log('simulated network');
   await runCtest(await buildTests('test'), 'sim', tally);
+}
+
+/** npm run test:sim -- [--count N] [--seed FIRST] [--jobs N] ...: random scenarios alone, see test/sim/sim_random.c. */
+async function simRandom(args) {
+  return run([path.join(await buildTests('test'), 'test/sim_random'), ...args]);
 }
 
 async function cSanitized(tally) {
