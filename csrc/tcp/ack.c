@@ -14,8 +14,10 @@ static void take_back_probe(struct mst_conn *conn) {
 }
 
 void mst__window_update(struct mst_conn *conn, const struct mst__tcp *tcp) {
-  bool fresh =
-      mst__seq_lt(conn->snd_wl1, tcp->seq) || (conn->snd_wl1 == tcp->seq && mst__seq_le(conn->snd_wl2, tcp->ack));
+  /* The window is counted from SND.UNA, which has moved already: an older ACK would put its end too far on. A newer one
+   * tells the latest, even when its segment was sent again and has an old number. */
+  if (tcp->ack != conn->snd_una) return;
+  bool fresh = mst__seq_lt(conn->snd_wl2, tcp->ack) || mst__seq_le(conn->snd_wl1, tcp->seq);
   if (!fresh) return;
   uint32_t window = (uint32_t)tcp->window << conn->snd_wscale;
   /* The peer's window opens: what waited for the persist timer goes, and the timer is for retransmission again. */

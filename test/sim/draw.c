@@ -113,8 +113,10 @@ static void draw_strip(struct world *w, int side) {
 
 static void draw_stream_boxes(struct world *w, int side) {
   struct sim_node *node = w->node[side];
-  if (world_with(w, WITH_split, side, 8)) sim_box_add(node, sim_box_split(w->sim, 100 + (uint32_t)world_draw(w, 1400)));
+  w->recuts[side] = world_with(w, WITH_split, side, 8);
+  if (w->recuts[side]) sim_box_add(node, sim_box_split(w->sim, 100 + (uint32_t)world_draw(w, 1400)));
   w->merges[side] = world_with(w, WITH_merge, side, 8);
+  w->recuts[side] |= w->merges[side];
   if (w->merges[side])
     sim_box_add(node, sim_box_merge(w->sim, 2000 + (uint32_t)world_draw(w, 60000), world_draw_logarithmic(w, 22)));
   if (world_with(w, WITH_thin_acks, side, 8))
@@ -241,10 +243,10 @@ static uint64_t stall_bound(const struct world *w) {
     rtt_ns += link->delay_ns + link->jitter_ns + link->reorder_ns + 10 * SIM_MS;
     if (link->rate_bps) rtt_ns += link->queue_bytes * 8 * SIM_S / link->rate_bps;
   }
-  double timeouts = 1;
-  if (arrives < 1) timeouts += ceil(log(1e-10) / log(1 - arrives));
+  unsigned timeouts = 1;
+  if (arrives < 1) timeouts += (unsigned)ceil(log(1e-10) / log(1 - arrives));
   uint64_t rto_ns = 3 * (SIM_S + rtt_ns), sum_ns = 10 * SIM_S + 2 * rtt_ns;
-  for (double i = 0; i < timeouts; i++) {
+  for (unsigned i = 0; i < timeouts; i++) {
     sum_ns += rto_ns < 120 * SIM_S ? rto_ns : 120 * SIM_S;
     rto_ns *= 2;
     if (rto_ns > 120 * SIM_S) rto_ns = 120 * SIM_S;

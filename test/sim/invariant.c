@@ -55,6 +55,7 @@ struct flow {
 
 struct watched {
   struct sim_node *node;
+  bool recut;
   struct flow flows[FLOWS_MAX];
 };
 
@@ -204,10 +205,12 @@ static void check_ack_sent(const struct pass *p) {
   f->offered_known = true;
 }
 
-/* RFC 2018 5.1: what was SACKed is not sent again, but after a timeout. */
+/* RFC 2018 5.1: what was SACKed is not sent again, but after a timeout, and by who has the memory to note it. */
 static void check_not_sacked(const struct pass *p) {
   struct flow *f = p->flow;
-  if (!f->sacked.count || !sim_self_knows_sack()) return;
+  const struct sim_memory *memory = &p->at->node->memory;
+  if (p->at->recut || memory->fail_chance || memory->fail_at || memory->bytes_limit) return;
+  if (!f->sacked.count) return;
   if (sim_self_timeouts(p->at->node) != f->timeouts) {
     f->sacked.count = 0;
     return;
@@ -216,7 +219,9 @@ static void check_not_sacked(const struct pass *p) {
   for (uint32_t at = 0; at < p->v.data_bytes; at += step) {
     uint32_t left = p->v.seq + at, right = left + step;
     if (sim_after(right, p->v.seq + (uint32_t)p->v.data_bytes)) right = p->v.seq + (uint32_t)p->v.data_bytes;
-    if (sim_ranges_cover(&f->sacked, left, right))
+    /* A receiver need not SACK the FIN with the last bytes before it, and FIN goes with them. */
+    bool with_fin = p->v.flags & SIM_FIN && at + step >= p->v.data_bytes;
+    if (!with_fin && sim_ranges_cover(&f->sacked, left, right))
       return fault(p, "it sends again what was SACKed: %u:%u", left - f->iss[0], right - f->iss[0]);
   }
 }
@@ -397,10 +402,9 @@ static void print_segment(const struct pass *p) {
     if (v->flags & 1 << i) flags[n++] = "FSRP.UEW"[i];
   flags[n] = 0;
   uint32_t seq = v->seq - (sent ? f->iss[0] : f->irs), ack_base = sent ? f->irs : f->iss[0];
-  printf("%14.6f %c %s %5u %-4s %u:%u ack %u win %u", (double)(p->watch->sim->now_ns - 1000 * SIM_S) / 1e9,
-         '@' + p->at->node->ip4.bytes[15], sent ? "->" : "<-",
-         f->local_port < f->peer_port ? f->local_port : f->peer_port, flags, seq, seq + (uint32_t)v->data_bytes,
-         v->flags & SIM_ACK ? v->ack - ack_base : 0, v->window);
+  printf("%14.6f %c:%u %s %u %-4s %u:%u ack %u win %u", (double)(p->watch->sim->now_ns - 1000 * SIM_S) / 1e9,
+         '@' + p->at->node->ip4.bytes[15], f->local_port, sent ? "->" : "<-", f->peer_port, flags, seq,
+         seq + (uint32_t)v->data_bytes, v->flags & SIM_ACK ? v->ack - ack_base : 0, v->window);
   if (p->seen->gso_size) printf(" gso %u", p->seen->gso_size);
   print_sack(v, ack_base);
   printf("%s%s\n", (p->seen->bytes[0] >> 4 == 4 ? p->seen->bytes[1] & 3 : p->seen->bytes[1] >> 4 & 3) == 3 ? " CE" : "",
@@ -438,8 +442,10 @@ void sim_watch_free(struct sim_watch *watch) {
   free(watch);
 }
 
-void sim_watch_node(struct sim_watch *watch, struct sim_node *node) {
-  watch->nodes[watch->count++].node = node;
+void sim_watch_node(struct sim_watch *watch, struct sim_node *node, bool recut) {
+  struct watched *at = &watch->nodes[watch->count++];
+  at->node = node;
+  at->recut = recut;
   node->tap = tap;
   node->tap_ctx = watch;
 }

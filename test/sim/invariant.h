@@ -11,8 +11,9 @@ struct sim_watch;
 struct sim_watch *sim_watch_new(struct sim *sim);
 void sim_watch_free(struct sim_watch *watch);
 
-/* Take the tap of a node. Before its first packet. */
-void sim_watch_node(struct sim_watch *watch, struct sim_node *node);
+/* Take the tap of a node. Before its first packet. `recut`: something on the way cuts its segments anew, so that a part
+ * of one may be SACKed, which a sender need not note. */
+void sim_watch_node(struct sim_watch *watch, struct sim_node *node, bool recut);
 
 /* After an event. NULL: all holds; or what did not. The text lives as long as the watch. */
 const char *sim_watch_check(struct sim_watch *watch);

@@ -229,7 +229,7 @@ void sim_send(struct sim_node *from, const struct mst_packet *packet) {
     if (packet->iov[i].len) memcpy(bytes + len, packet->iov[i].base, packet->iov[i].len);
     len += packet->iov[i].len;
   }
-  if (len != packet->len || packet->iov_count > MST_PACKET_IOV_MAX) {
+  if (len != packet->len || len < 20 || packet->iov_count > MST_PACKET_IOV_MAX) {
     fprintf(stderr, "a stack sent a packet of %u bytes whose parts have %zu\n", packet->len, len);
     abort();
   }

@@ -239,6 +239,7 @@ struct window_flow {
   uint16_t source_port, destination_port; /* of the data; 0: free */
   uint32_t ack;
   uint16_t window_max;
+  bool ack_known;
 };
 
 struct window_box {
@@ -261,12 +262,14 @@ static void window_packet(struct sim_box *box, const struct sim_hop *hop, uint8_
   sim_tcp_view(packet, bytes, &view);
   struct window_flow *back = window_flow(window, view.destination_port, view.source_port);
   struct window_flow *own = window_flow(window, view.source_port, view.destination_port);
-  if (back && view.flags & SIM_ACK && !(view.flags & SIM_RST)) {
-    if (!back->window_max || after(view.ack, back->ack)) back->ack = view.ack;
+  if (back && !(view.flags & SIM_RST)) {
+    bool ack = view.flags & SIM_ACK;
+    if (ack && (!back->ack_known || after(view.ack, back->ack))) back->ack = view.ack;
+    back->ack_known |= ack;
     if (view.window > back->window_max) back->window_max = view.window;
   }
   uint32_t end = view.seq + (uint32_t)view.data_bytes;
-  if (own && own->window_max && view.data_bytes && after(end, own->ack + own->window_max)) return;
+  if (own && own->ack_known && view.data_bytes && after(end, own->ack + own->window_max)) return;
   sim_box_pass(hop, packet, bytes);
 }
 

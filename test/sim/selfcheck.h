@@ -10,7 +10,4 @@ bool sim_self_check(const struct sim_node *node, char *out, size_t bytes);
 /* Retransmission timeouts of the stack so far. */
 uint64_t sim_self_timeouts(const struct sim_node *node);
 
-/* Whether loss recovery of this build reads SACK blocks. */
-bool sim_self_knows_sack(void);
-
 #endif

@@ -2,6 +2,7 @@
  * compare each byte that comes. */
 #include "world.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static uint64_t below(struct world *w, uint64_t limit) {
@@ -40,8 +41,7 @@ static void verify(struct end *e, const uint8_t *data, size_t bytes) {
     n = bytes - at < sizeof expected ? bytes - at : sizeof expected;
     stream_bytes(e->peer_id, e->received, expected, n);
     if (memcmp(expected, data + at, n))
-      world_fault(e->world, "wrong bytes in %llu:%llu of stream %u", (unsigned long long)e->received,
-                  (unsigned long long)(e->received + n), e->peer_id);
+      world_fault(e->world, "wrong bytes behind byte %" PRIu64 " of stream %u", e->received, e->peer_id);
     e->received += n;
   }
   if (e->received > e->to_receive) world_fault(e->world, "more bytes have come than were sent");
@@ -117,9 +117,9 @@ static void meddle(struct end *e) {
   uint64_t what = below(w, 6);
   switch (what) {
   case 0: mst_conn_set_option(e->conn, MST_TCP_NODELAY, (int64_t)below(w, 2)); break;
-  case 1: mst_conn_set_option(e->conn, MST_TCP_SEND_BUFFER, (int64_t)(4096 + below(w, 1 << 20))); break;
-  case 2: mst_conn_set_option(e->conn, MST_TCP_RECEIVE_BUFFER, (int64_t)(4096 + below(w, 1 << 20))); break;
-  case 3: mst_conn_set_option(e->conn, MST_TCP_MAX_PACING_RATE, (int64_t)(100000 + below(w, 1 << 24))); break;
+  case 1: mst_conn_set_option(e->conn, MST_TCP_SEND_BUFFER, 4096 + (int64_t)below(w, 1 << 20)); break;
+  case 2: mst_conn_set_option(e->conn, MST_TCP_RECEIVE_BUFFER, 4096 + (int64_t)below(w, 1 << 20)); break;
+  case 3: mst_conn_set_option(e->conn, MST_TCP_MAX_PACING_RATE, 100000 + (int64_t)below(w, 1 << 24)); break;
   case 4: mst_conn_set_option(e->conn, MST_TCP_TOS, (int64_t)below(w, 256)); break;
   default: mst_conn_set_congestion_control(e->conn, congestion[below(w, 3)]); break;
   }
@@ -131,8 +131,7 @@ static void pump(struct end *e) {
   write_some(e);
   if (!e->conn || !e->eof || !e->shut) return;
   if (e->received != e->to_receive)
-    world_fault(e->world, "stream %u ended at byte %llu of %llu", e->peer_id, (unsigned long long)e->received,
-                (unsigned long long)e->to_receive);
+    world_fault(e->world, "stream %u ended at byte %" PRIu64 " of %" PRIu64, e->peer_id, e->received, e->to_receive);
   mst_close(e->conn);
   traffic_finish(e, 0);
 }

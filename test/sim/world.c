@@ -94,7 +94,7 @@ static bool build(struct world *w) {
   if (w->print) sim_watch_print(w->watch);
   if (!world_draw_all(w)) return false;
   for (int side = 0; side < 2; side++) {
-    sim_watch_node(w->watch, w->node[side]);
+    sim_watch_node(w->watch, w->node[side], w->recuts[side]);
     w->node[side]->app = traffic_app;
     w->node[side]->user = w;
   }

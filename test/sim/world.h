@@ -13,11 +13,12 @@
   X(ip6)                                                                                                               \
   X(together)                                                                                                          \
   X(several)                                                                                                           \
-  X(delay) X(jitter) X(keep_order) X(loss) X(bad_times) X(burst) X(by_index) X(reorder) X(duplicate) X(corrupt)        \
-      X(rate) X(aqm) X(mark) X(mtu) X(gso) X(refuse) X(small_mtu) X(buffers) X(no_sack) X(congestion) X(strip_syn)     \
-          X(strip_rest) X(lopsided) X(clamp) X(bleach) X(sequence) X(dishonest) X(split) X(merge) X(thin_acks)         \
-              X(unscaled) X(nat) X(blind) X(blind_in_window) X(memory) X(abort) X(pause) X(peek) X(nodelay)            \
-                  X(shut_late) X(meddle)
+  X(delay)                                                                                                             \
+  X(jitter)                                                                                                            \
+  X(keep_order) X(loss) X(bad_times) X(burst) X(by_index) X(reorder) X(duplicate) X(corrupt) X(rate) X(aqm) X(mark)    \
+      X(mtu) X(gso) X(refuse) X(small_mtu) X(buffers) X(no_sack) X(congestion) X(strip_syn) X(strip_rest) X(lopsided)  \
+          X(clamp) X(bleach) X(sequence) X(dishonest) X(split) X(merge) X(thin_acks) X(unscaled) X(nat) X(blind)       \
+              X(blind_in_window) X(memory) X(abort) X(pause) X(peek) X(nodelay) X(shut_late) X(meddle)
 
 enum world_feature {
 #define X(name) WITH_##name,
@@ -65,8 +66,8 @@ struct world {
   uint64_t progress_ns[WORLD_CONNECTIONS_MAX];
   uint64_t stall_ns; /* so long without progress or an error is a fault */
   uint64_t index_losses[2][8];
-  bool merges[2];
-  char fault[500]; /* what did not hold; "": nothing */
+  bool merges[2], recuts[2]; /* boxes that make segments longer, or other ones */
+  char fault[500];           /* what did not hold; "": nothing */
 };
 
 __attribute__((format(printf, 2, 3))) void world_fault(struct world *w, const char *format, ...);

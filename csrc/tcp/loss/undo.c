@@ -69,7 +69,8 @@ void mst__undo_timeout(struct mst_conn *conn, const struct mst__ack *ack) {
   uint32_t prior_cwnd = conn->recovery.prior_cwnd;
   reverse(conn);
   if (conn->cc.ssthresh < prior_cwnd) conn->cc.ssthresh = prior_cwnd;
-  conn->cc.cwnd = mst__recovery_flight(conn) + (ack->acked_bytes < window ? ack->acked_bytes : window);
+  uint32_t opened = ack->acked_bytes < window ? ack->acked_bytes : window, segment = mst__segment_bytes(conn);
+  conn->cc.cwnd = mst__recovery_flight(conn) + (opened > segment ? opened : segment); /* less could send nothing */
   /* Step 8: the path is slower than was believed. */
   if (ack->rtt_ns > conn->srtt_ns) conn->srtt_ns = ack->rtt_ns;
   if (ack->rtt_ns / 2 > conn->rttvar_ns) conn->rttvar_ns = ack->rtt_ns / 2;

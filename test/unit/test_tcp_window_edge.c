@@ -1,0 +1,71 @@
+/* The right edge of the peer's window (RFC 9293 3.10.7.4, fifth; 3.8.6): which segment may move it, and where to. And
+ * the congestion window beside it, which is never less than a segment once recovery is over. */
+#include "sim/script.h"
+
+#include <stdio.h>
+
+/* 2,000 bytes are out, which fill the peer's window, and 1,000 more wait. */
+static struct script *window_filled(void) {
+  struct script *s = script_open(NULL);
+  script_establish(s, "mss 1000", 2000);
+  script_write(s, 3000);
+  script_out(s, ". 1:1001 ack 1");
+  script_out(s, ". 1001:2001 ack 1");
+  script_silence(s, 1);
+  return s;
+}
+
+/* A segment sent again has an old number and the newest ACK and window. */
+static void new_ack_with_an_old_number(void **state) {
+  (void)state;
+  struct script *s = window_filled();
+  script_in(s, "P. 11:21 ack 1 win 2000"); /* SND.WL1 is 11 */
+  script_out(s, ". 2001 ack 1");
+  script_in(s, "P. 1:11 ack 2001 win 0");
+  script_out(s, ". 2001 ack 21");
+  script_silence(s, 100);
+  script_in(s, ". 21 ack 2001 win 2000");
+  script_out(s, "P. 2001:3001 ack 21");
+  script_close(s);
+}
+
+/* One that comes late speaks of a window that ends where its own ACK says. */
+static void old_ack_with_a_new_number(void **state) {
+  (void)state;
+  struct script *s = window_filled();
+  script_in(s, ". 1 ack 2001 win 0");
+  script_in(s, "P. 11:21 ack 1001 win 1000");
+  script_out(s, ". 2001 ack 1");
+  script_silence(s, 100);
+  script_close(s);
+}
+
+/* RFC 4015 3.2 opens the window by what was acknowledged, and that may be a few bytes. */
+static void undone_timeout_leaves_a_segment(void **state) {
+  (void)state;
+  struct script *s = script_open(NULL);
+  script_establish(s, "mss 1012,sackOK,TS 1000 0", 65535);
+  script_write(s, 16);
+  script_out(s, "P. 1:17 ack 1");
+  uint32_t original = s->ts_recent;
+  script_wait(s, 500);
+  assert_true(script_stats(s).tcp_timeouts > 0);
+  script_drain(s);
+  char ack[80];
+  snprintf(ack, sizeof ack, ". 1 ack 17 <TS 1500 %u>", original);
+  script_in(s, ack);
+  assert_true(script_stats(s).tcp_spurious_rtos > 0);
+  assert_true(script_info(s).snd_cwnd_bytes >= 1000);
+  script_write(s, 1000);
+  script_out(s, "P. 17:1017 ack 1");
+  script_close(s);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(new_ack_with_an_old_number),
+      cmocka_unit_test(old_ack_with_a_new_number),
+      cmocka_unit_test(undone_timeout_leaves_a_segment),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
