@@ -21,7 +21,7 @@ const packages = {
   demo: ['curl', 'iproute2', 'nftables'],
   lint: ['clang-format', 'clang-tidy'],
   test: ['curl', 'iproute2', 'libclang-rt-14-dev', 'libcmocka-dev', 'nftables'],
-  bench: ['curl', 'ethtool', 'iproute2', 'libcmocka-dev', 'procps', 'wrk'],
+  bench: ['curl', 'ethtool', 'iproute2', 'libcmocka-dev', 'procps', 'valgrind', 'wrk'],
 };
 
 /** Install what is missing of the named sets; without root say what is missing. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CHUNK_BYTES = 128 << 10 };
@@ -63,7 +64,20 @@ static void measure(const char *name, int directions, double seconds) {
   report(text, "gbit_per_s", "higher", ours, gbit_per_s(PAIR_OS_THREADS, directions, seconds));
 }
 
+/* So many bytes to the server between user stacks, for a count of instructions. */
+static int work(unsigned long long bytes) {
+  struct end client = {.sends = true, .bytes = client_bytes}, server = {.bytes = server_bytes};
+  const struct pair_ends ends = {on_ready, on_ready, &client, &server};
+  struct pair *pair = pair_open(PAIR_USER, &ends, false);
+  while (server.received < bytes) pair_turn(pair);
+  atomic_store(&stop, true);
+  pair_close(pair);
+  return 0;
+}
+
+/* bench_bulk [--quick | --bytes N] */
 int main(int argc, char **argv) {
+  if (argc == 3 && strcmp(argv[1], "--bytes") == 0) return work(strtoull(argv[2], NULL, 10));
   double seconds = argc > 1 && strcmp(argv[1], "--quick") == 0 ? 0.2 : 1;
   measure("to server", TO_SERVER, seconds);
   measure("to client", TO_CLIENT, seconds);

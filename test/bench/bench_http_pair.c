@@ -41,17 +41,35 @@ static void on_ready(struct conn *conn, unsigned ready) {
   ask(conn);
 }
 
+struct crowd {
+  struct client *clients;
+  struct conn **conns;
+  unsigned count;
+};
+
 /* Both ends on `server` and `client` (the same for the OS), turned by the one loop of `server`. */
-static double requests_per_s(struct net *server, struct net *client, unsigned connections, double seconds) {
-  struct client *clients = calloc(connections, sizeof *clients);
-  struct conn **conns = calloc(connections, sizeof(struct conn *));
+static struct crowd crowd_open(struct net *server, struct net *client, unsigned connections) {
+  struct crowd crowd = {calloc(connections, sizeof *crowd.clients), calloc(connections, sizeof *crowd.conns),
+                        connections};
   struct sockaddr_in addr;
-  if (!clients || !conns) die("clients", ENOMEM);
+  if (!crowd.clients || !crowd.conns) die("clients", ENOMEM);
   answer_bytes = http_answer_bytes(body_bytes);
   connected = 0;
   net_listen(server, NULL, http_accept, &body_bytes, &addr);
-  for (unsigned i = 0; i < connections; ++i) conns[i] = net_connect(client, &addr, on_ready, &clients[i]);
+  for (unsigned i = 0; i < connections; ++i) crowd.conns[i] = net_connect(client, &addr, on_ready, &crowd.clients[i]);
   while (connected < connections) net_turn(server, false);
+  return crowd;
+}
+
+static void crowd_close(struct crowd *crowd, struct net *server) {
+  for (unsigned i = 0; i < crowd->count; ++i) conn_close(crowd->conns[i]);
+  for (unsigned i = 0; i < 100; ++i) net_turn(server, true);
+  free(crowd->conns);
+  free(crowd->clients);
+}
+
+static double requests_per_s(struct net *server, struct net *client, unsigned connections, double seconds) {
+  struct crowd crowd = crowd_open(server, client, connections);
   uint64_t end_ns = now_ns() + (uint64_t)(seconds * 0.3e9);
   while (now_ns() < end_ns) net_turn(server, true);
   answers = 0;
@@ -59,10 +77,7 @@ static double requests_per_s(struct net *server, struct net *client, unsigned co
   end_ns = start_ns + (uint64_t)(seconds * 1e9);
   while (now_ns() < end_ns) net_turn(server, true);
   double rate = (double)answers * 1e9 / (double)(now_ns() - start_ns);
-  for (unsigned i = 0; i < connections; ++i) conn_close(conns[i]);
-  for (unsigned i = 0; i < 100; ++i) net_turn(server, true);
-  free(conns);
-  free(clients);
+  crowd_close(&crowd, server);
   return rate;
 }
 
@@ -79,7 +94,20 @@ static void measure(unsigned connections, double seconds) {
   report(name, "requests_per_s", "higher", ours, baseline);
 }
 
+/* So many requests over 64 connections of user stacks, for a count of instructions. */
+static int work(uint64_t requests) {
+  struct net *server = net_user(NULL), *client = net_user_beside(server);
+  struct crowd crowd = crowd_open(server, client, 64);
+  while (answers < requests) net_turn(server, true);
+  crowd_close(&crowd, server);
+  net_close(client);
+  net_close(server);
+  return 0;
+}
+
+/* bench_http_pair [--quick | --requests N] */
 int main(int argc, char **argv) {
+  if (argc == 3 && strcmp(argv[1], "--requests") == 0) return work(strtoull(argv[2], NULL, 10));
   bool quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
   pin_to_core(0);
   measure(1, quick ? 0.2 : 1);

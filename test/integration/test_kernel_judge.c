@@ -176,8 +176,7 @@ static void set_up(void) {
     rig_run("ip link set lo up");
     join_emulator(kernel_namespace[i], 2 + i);
     know(1);
-    rig_run("for s in tcp_no_metrics_save=1 %s; do "
-            "sysctl -qw net.ipv4.$s || exit; done",
+    rig_run("for s in tcp_no_metrics_save=1 %s; do echo ${s#*=} >/proc/sys/net/ipv4/${s%%=*} || exit; done",
             settings[i].sysctls);
     rig_enter(HERE);
     know(2 + i);
