@@ -147,7 +147,6 @@ void mst__sent_mark_lost(struct mst_conn *conn, struct mst__sent *sent) {
 /* `later` begins where `sent` ends and is counted as `sent` is. */
 static void join(struct mst_conn *conn, struct mst__sent *sent, struct mst__sent *later) {
   sent->end = later->end;
-  sent->flags |= later->flags;
   erase(conn, later);
 }
 
@@ -162,7 +161,7 @@ void mst__sent_mark_all_lost(struct mst_conn *conn) {
     if (!(sent->flags & MST__SENT_LOST)) mst__sent_mark_lost(conn, sent);
     mst__list_remove(&sent->place);
     mst__list_push_back(&conn->sent.lost, &sent->place);
-    if (before)
+    if (before && before->flags == sent->flags)
       join(conn, before, sent);
     else
       before = sent;

@@ -32,7 +32,7 @@ struct mst__ack {
   bool duplicate;           /* the same while data is outstanding: RFC 5681 2's definition */
   bool dsack;               /* it reports dsack_left to dsack_right as received twice (RFC 2883) */
   bool sacked;              /* SACK told something new */
-  bool was_recovering;      /* loss recovery governed cwnd before this ACK */
+  bool was_recovering;      /* loss recovery governed cwnd before this ACK, or has just set it */
   bool original;            /* something arrived that was sent once and before this recovery's retransmissions */
   uint32_t dsack_left, dsack_right;
   uint64_t rtt_ns; /* 0: no sample */
@@ -138,13 +138,13 @@ void mst__tlp_on_ack(struct mst_conn *conn, const struct mst__ack *ack);
 void mst__tlp_sent(struct mst_conn *conn, bool retransmitted);
 
 /* --- frto.c --- */
-void mst__frto_on_ack(struct mst_conn *conn, const struct mst__ack *ack);
+void mst__frto_on_ack(struct mst_conn *conn, struct mst__ack *ack);
 
 /* --- undo.c --- */
 void mst__undo_remember(struct mst_conn *conn);
 /* True: the recovery was spurious and is undone. */
-bool mst__undo_on_ack(struct mst_conn *conn, const struct mst__ack *ack);
+bool mst__undo_on_ack(struct mst_conn *conn, struct mst__ack *ack);
 /* The timeout was spurious (RFC 4015 3.2). */
-void mst__undo_timeout(struct mst_conn *conn, const struct mst__ack *ack);
+void mst__undo_timeout(struct mst_conn *conn, struct mst__ack *ack);
 
 #endif

@@ -34,11 +34,19 @@ static void nothing_is_lost(struct mst_conn *conn) {
   while (!mst__list_empty(&conn->sent.lost)) mst__sent_unmark_lost(conn, mst__sent_at(conn->sent.lost.next));
 }
 
-static void reverse(struct mst_conn *conn) {
+/* RFC 4015 3.1 step 9: with ECN-Echo the network is congested all the same. */
+static bool congested(const struct mst_conn *conn, const struct mst__ack *ack) {
+  return conn->ecn.mode == MST__ECN_CLASSIC && ack->tcp->flags & MST__ECE;
+}
+
+static void reverse(struct mst_conn *conn, struct mst__ack *ack) {
   struct mst__recovery *r = &conn->recovery;
-  if (conn->cc.cwnd < r->prior_cwnd) conn->cc.cwnd = r->prior_cwnd;
-  if (conn->cc.ssthresh < r->prior_ssthresh) conn->cc.ssthresh = r->prior_ssthresh;
-  if (conn->cc.ops->on_undo) conn->cc.ops->on_undo(&conn->cc);
+  if (!congested(conn, ack)) {
+    if (conn->cc.cwnd < r->prior_cwnd) conn->cc.cwnd = r->prior_cwnd;
+    if (conn->cc.ssthresh < r->prior_ssthresh) conn->cc.ssthresh = r->prior_ssthresh;
+    if (conn->cc.ops->on_undo) conn->cc.ops->on_undo(&conn->cc);
+  }
+  ack->was_recovering = true;
   r->undo_known = false;
   r->phase = MST__PHASE_OPEN;
   nothing_is_lost(conn);
@@ -46,31 +54,33 @@ static void reverse(struct mst_conn *conn) {
   mst__trace(conn, MST_TRACE_UNDONE);
 }
 
-bool mst__undo_on_ack(struct mst_conn *conn, const struct mst__ack *ack) {
+bool mst__undo_on_ack(struct mst_conn *conn, struct mst__ack *ack) {
   struct mst__recovery *r = &conn->recovery;
   if (!r->undo_known) return false;
   if (r->phase != MST__PHASE_OPEN && eifel(conn, ack)) {
     if (r->phase == MST__PHASE_LOSS)
       mst__undo_timeout(conn, ack);
     else
-      reverse(conn);
+      reverse(conn, ack);
     return true;
   }
   if (!all_duplicates(conn, ack)) return false;
-  reverse(conn);
+  reverse(conn, ack);
   return true;
 }
 
 /* RFC 4015 3.2: what was in the network may be there still, so the window opens from there on. */
-void mst__undo_timeout(struct mst_conn *conn, const struct mst__ack *ack) {
+void mst__undo_timeout(struct mst_conn *conn, struct mst__ack *ack) {
   uint32_t window = mst__initial_window(conn);
   conn->stack->stats.tcp_spurious_rtos++;
   conn->recovery.frto = MST__FRTO_OFF;
   uint32_t prior_cwnd = conn->recovery.prior_cwnd;
-  reverse(conn);
-  if (conn->cc.ssthresh < prior_cwnd) conn->cc.ssthresh = prior_cwnd;
-  uint32_t opened = ack->acked_bytes < window ? ack->acked_bytes : window, segment = mst__segment_bytes(conn);
-  conn->cc.cwnd = mst__recovery_flight(conn) + (opened > segment ? opened : segment); /* less could send nothing */
+  reverse(conn, ack);
+  if (!congested(conn, ack)) {
+    uint32_t opened = ack->acked_bytes < window ? ack->acked_bytes : window, segment = mst__segment_bytes(conn);
+    if (conn->cc.ssthresh < prior_cwnd) conn->cc.ssthresh = prior_cwnd;
+    conn->cc.cwnd = mst__recovery_flight(conn) + (opened > segment ? opened : segment); /* less could send nothing */
+  }
   /* Step 8: the path is slower than was believed. */
   if (ack->rtt_ns > conn->srtt_ns) conn->srtt_ns = ack->rtt_ns;
   if (ack->rtt_ns / 2 > conn->rttvar_ns) conn->rttvar_ns = ack->rtt_ns / 2;
