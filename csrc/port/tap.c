@@ -115,6 +115,8 @@ static bool describe_offload(struct virtio_net_hdr *virtio, const uint8_t *packe
   if (!gso_size) return true;
   if (checksum.offset != MST__TCP_CHECKSUM_OFFSET) return false;
   virtio->gso_type = packet[0] >> 4 == 6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+  /* CWR is for the first segment alone (RFC 3168 6.1.2): not every device that segments knows. */
+  if (packet[checksum.start + 13] & 0x80) virtio->gso_type |= VIRTIO_NET_HDR_GSO_ECN;
   virtio->gso_size = gso_size;
   virtio->hdr_len = (uint16_t)(ETH_HLEN + checksum.start + (packet[checksum.start + 12] >> 4) * 4u);
   return true;

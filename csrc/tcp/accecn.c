@@ -4,8 +4,7 @@
 #define CEP_START 5   /* 3.2.1 */
 #define BYTES_START 1 /* of E0B and E1B; CEB starts with 0 */
 #define OPTION_MASK 0xffffffu
-#define OPTION_BYTES_MOST 12    /* padded */
-#define REPORT_BYTES (1u << 20) /* 3.2.3.3: well below 2^22 */
+#define REPORT_SEGMENTS 6 /* the ACE field tells of 7 without doubt */
 #define ACE_MASK 7u
 #define THINNED_X16 (4 * 16) /* ACKs that acknowledge so much on average are no sign of lost ones (A.2.1) */
 #define SILENT_SEGMENTS 32   /* delivered with no trace of ECT: something cleared it */
@@ -192,7 +191,8 @@ void mst__accecn_sent(struct mst_conn *conn, const struct mst__tcp *tcp, uint32_
 
 bool mst__accecn_ack_due(const struct mst_conn *conn) {
   const struct mst__accecn *a = &conn->ecn.accurate;
-  return a->handshake_ack || (a->unreported_bytes >= REPORT_BYTES && !a->option_blocked);
+  /* Where data leaves no room for the option, a pure ACK goes before it (3.2.3.3: as consistently as possible). */
+  return a->handshake_ack || (a->unreported_bytes > REPORT_SEGMENTS * conn->rcv_mss && !a->option_blocked);
 }
 
 void mst__accecn_timeout(struct mst_conn *conn) {
@@ -277,10 +277,12 @@ uint32_t mst__accecn_feedback(struct mst_conn *conn, const struct mst__tcp *tcp,
   if (!delivered_bytes) return 0; /* nothing tells that a later ACK has not superseded it */
   if (!a->feedback_seen) test_option(a, tcp);
   bool option = tcp->options.has & MST__HAS_ACCECN && !a->option_ignored, any = false;
+  /* 3.2.3.3: where there is room, what no option tells has not happened. */
+  bool nothing = a->option_seen && !a->option_ignored && (!tcp->payload_bytes || !a->trace_seen);
   uint32_t packets = (delivered_bytes - 1) / conn->cc.mss + 1;
   if (zeroed(conn, ace, packets)) return 0;
   uint32_t ce_bytes = option ? take_option(conn, tcp, &any) : 0;
-  *marks = ce_packets(conn, ace, packets, option, ce_bytes);
+  *marks = ce_packets(conn, ace, packets, option || nothing, ce_bytes);
   a->s_cep += *marks;
   a->ack_packets_x16 = (uint16_t)((7 * a->ack_packets_x16 + 16 * (packets < 64 ? packets : 64)) / 8);
   /* 3.2.3.2.5: bytes were marked and no packet. */
