@@ -99,7 +99,7 @@ static void restart_retransmit_timer(struct mst_conn *conn) {
     mst__timer_clear(conn, MST__TIMER_RETRANSMIT);
   } else {
     conn->first_unanswered_ns = stack->now_ns;
-    mst__timer_set(conn, MST__TIMER_RETRANSMIT, stack->now_ns + conn->rto_ns); /* RFC 6298 5.3 */
+    mst__retransmit_timer_set(conn); /* RFC 6298 5.3 */
   }
 }
 

@@ -194,3 +194,7 @@ void mst_conn_remote(const mst_conn *conn, struct mst_endpoint *out) {
 bool mst_conn_urgent(const mst_conn *conn) {
   return conn->urgent;
 }
+
+size_t mst_conn_urgent_bytes(const mst_conn *conn) {
+  return conn->urgent ? conn->rcv_up - (conn->rcv_nxt - conn->recvq.bytes) : 0;
+}

@@ -85,6 +85,13 @@ struct mst__recv_tuning {
   uint32_t last_echo;   /* the timestamp echo that was measured last */
 };
 
+/* RFC 5482 3, with its names: USER_TIMEOUT, ADV_UTO (0: not ENABLED), REMOTE_UTO (0: none came), not CHANGEABLE. */
+struct mst__user_timeout {
+  uint32_t ms, advertised_ms, peer_ms;
+  bool fixed;
+  bool wanted; /* the option is to go out */
+};
+
 struct mst_conn {
   struct mst__flow flow;
   mst_stack *stack;
@@ -187,7 +194,8 @@ struct mst_conn {
 
   struct mst__alarm alarm; /* armed for the earliest of timer_at_ns */
   uint64_t timer_at_ns[MST__TIMER_COUNT];
-  uint32_t keepalive_idle_ms, keepalive_interval_ms, user_timeout_ms;
+  uint32_t keepalive_idle_ms, keepalive_interval_ms;
+  struct mst__user_timeout user_timeout;
   int32_t linger_ms;
   uint8_t keepalive_count;
 
@@ -259,6 +267,8 @@ static inline void mst__timer_clear(struct mst_conn *conn, enum mst__conn_timer 
 static inline bool mst__timer_is_set(const struct mst_conn *conn, enum mst__conn_timer timer) {
   return conn->timer_at_ns[timer] != 0;
 }
+/* The retransmission timer: an RTO from now, or sooner when the user timeout ends before. */
+void mst__retransmit_timer_set(struct mst_conn *conn);
 void mst__timers_stop(struct mst_conn *conn);
 void mst__timers_run(struct mst__alarm *alarm);
 void mst__keepalive_restart(struct mst_conn *conn);
@@ -316,6 +326,14 @@ void mst__recv_tuning_start(struct mst_conn *conn);
 void mst__recv_tuning_sample(struct mst_conn *conn, const struct mst__tcp *tcp);
 /* The application has read: does it want a larger window? */
 void mst__recv_tuning_read(struct mst_conn *conn);
+
+/* --- user_timeout.c --- */
+/* It is over for what began at `since_ns` (0: nothing did). */
+bool mst__user_timeout_over(const struct mst_conn *conn, uint64_t since_ns);
+int mst__user_timeout_set(struct mst_conn *conn, int64_t ms);
+int mst__user_timeout_advertise(struct mst_conn *conn, int64_t ms);
+void mst__user_timeout_input(struct mst_conn *conn, const struct mst__tcp *tcp);
+void mst__user_timeout_fill(const struct mst_conn *conn, uint8_t flags, uint32_t payload, struct mst__tcp_options *o);
 
 /* --- send_buffer.c --- */
 /* A write took less than it was given. */

@@ -221,6 +221,6 @@ bool mst__ecn_timer(struct mst_conn *conn) {
 bool mst__ecn_holds(struct mst_conn *conn) {
   if (!conn->ecn.hold) return false;
   if (conn->snd_una == conn->snd_nxt && !mst__timer_is_set(conn, MST__TIMER_RETRANSMIT))
-    mst__timer_set(conn, MST__TIMER_RETRANSMIT, conn->stack->now_ns + conn->rto_ns);
+    mst__retransmit_timer_set(conn);
   return true;
 }

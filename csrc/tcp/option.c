@@ -73,7 +73,9 @@ int mst_conn_set_option(mst_conn *conn, enum mst_tcp_option option, int64_t valu
   case MST_TCP_KEEPALIVE_INTERVAL: return set_u32(&conn->keepalive_interval_ms, value, 1);
   case MST_TCP_KEEPALIVE_COUNT: return set_u8(&conn->keepalive_count, value, 1);
   case MST_TCP_LINGER: return set_linger(conn, value);
-  case MST_TCP_USER_TIMEOUT: return set_u32(&conn->user_timeout_ms, value, 0);
+  case MST_TCP_USER_TIMEOUT: return mst__user_timeout_set(conn, value);
+  case MST_TCP_USER_TIMEOUT_ADVERTISED: return mst__user_timeout_advertise(conn, value);
+  case MST_TCP_USER_TIMEOUT_PEER: return -MST_EINVAL;
   case MST_TCP_SEND_BUFFER: return set_buffer(&conn->send_buffer_bytes, value);
   case MST_TCP_RECEIVE_BUFFER: return set_receive_buffer(conn, value);
   case MST_TCP_NOTSENT_LOWAT:
@@ -97,7 +99,9 @@ int64_t mst_conn_get_option(const mst_conn *conn, enum mst_tcp_option option) {
   case MST_TCP_KEEPALIVE_INTERVAL: return conn->keepalive_interval_ms;
   case MST_TCP_KEEPALIVE_COUNT: return conn->keepalive_count;
   case MST_TCP_LINGER: return conn->linger_ms;
-  case MST_TCP_USER_TIMEOUT: return conn->user_timeout_ms;
+  case MST_TCP_USER_TIMEOUT: return conn->user_timeout.ms;
+  case MST_TCP_USER_TIMEOUT_ADVERTISED: return conn->user_timeout.advertised_ms;
+  case MST_TCP_USER_TIMEOUT_PEER: return conn->user_timeout.peer_ms;
   case MST_TCP_SEND_BUFFER: return conn->send_buffer_bytes;
   case MST_TCP_RECEIVE_BUFFER: return conn->receive_buffer_bytes;
   case MST_TCP_NOTSENT_LOWAT: return conn->notsent_lowat;

@@ -30,7 +30,7 @@ void mst__retransmit_timer_start(struct mst_conn *conn) {
   mst_stack *stack = conn->stack;
   if (!conn->first_unanswered_ns) conn->first_unanswered_ns = stack->now_ns;
   if (!mst__timer_is_set(conn, MST__TIMER_RETRANSMIT))
-    mst__timer_set(conn, MST__TIMER_RETRANSMIT, stack->now_ns + conn->rto_ns);
+    mst__retransmit_timer_set(conn);
 }
 
 static int send_syn(struct mst_conn *conn) {
@@ -89,7 +89,7 @@ int mst__send_new_segment(struct mst_conn *conn, uint32_t bytes, bool fin) {
 /* Nothing is under way that would bring an ACK, and something waits for the window: RFC 9293 3.8.6.1. */
 static void persist_timer_start(struct mst_conn *conn) {
   if (conn->snd_una != conn->snd_nxt || mst__timer_is_set(conn, MST__TIMER_RETRANSMIT)) return;
-  mst__timer_set(conn, MST__TIMER_RETRANSMIT, conn->stack->now_ns + conn->rto_ns);
+  mst__retransmit_timer_set(conn);
 }
 
 /* What is delivered from now on tells of the application's pace, not the network's. */
@@ -145,6 +145,7 @@ static int send_acks(struct mst_conn *conn) {
     if (rc) return rc;
     conn->probe_wanted = false;
   }
+  if (conn->user_timeout.wanted) conn->ack_now = true;
   while (conn->ack_now || conn->acks_owed || mst__ecn_ack_due(conn)) {
     int rc = mst__segment_send(conn, &ack, &sent);
     if (rc) return rc;

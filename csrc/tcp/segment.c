@@ -50,6 +50,7 @@ static void fill_options(const struct mst_conn *conn, uint8_t flags, struct mst_
 static void fill_sack(const struct mst_conn *conn, uint8_t flags, uint32_t payload, struct mst__tcp_options *o) {
   if (flags & MST__SYN || !(conn->recvq.runs.first || conn->sack.duplicate_count)) return;
   uint32_t used = mst__option_bytes(conn), segment = conn->snd_mss - used;
+  if (o->has & MST__HAS_USER_TIMEOUT) used += 4;
   uint32_t room = MST__TCP_OPTIONS_MAX - used;
   if (payload && (payload > segment || segment - payload < room)) room = payload > segment ? 0 : segment - payload;
   if (conn->sack_ok) mst__sack_fill(conn, room, o);
@@ -132,6 +133,7 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   struct mst_packet packet = {.flags = MST_CSUM_PARTIAL, .iov_count = 1};
   uint32_t segment_max = mst__segment_bytes(conn);
   uint32_t payload = attach_payload(conn, segment, segment_max, &packet);
+  mst__user_timeout_fill(conn, segment->flags, payload, &tcp.options);
   fill_sack(conn, segment->flags, payload, &tcp.options);
   if (payload < segment->payload_bytes) tcp.flags &= (uint8_t) ~(MST__FIN | MST__PSH);
   if (payload > segment_max) packet.gso_size = (uint16_t)segment_max;
@@ -157,6 +159,7 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   if (payload) data_sent(conn, segment->seq, payload, segments);
   if (ecn) mst__ecn_sent(conn, &tcp, payload);
   if (tcp.flags & MST__ACK) ack_sent(conn, !payload || tcp.options.sack_count);
+  if (tcp.options.has & MST__HAS_USER_TIMEOUT && !(tcp.flags & MST__SYN)) conn->user_timeout.wanted = false;
   *sent_bytes = payload;
   return 0;
 }

@@ -15,6 +15,7 @@ static void take_syn(struct mst_conn *conn, const struct mst__tcp *tcp) {
   conn->snd_wl1 = tcp->seq;
   conn->snd_wl2 = tcp->ack;
   conn->last_heard_ns = conn->stack->now_ns;
+  if (tcp->options.has & MST__HAS_USER_TIMEOUT) mst__user_timeout_input(conn, tcp);
 }
 
 void mst__syn_acked(struct mst_conn *conn, const struct mst__tcp *tcp) {

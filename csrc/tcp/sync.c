@@ -180,6 +180,7 @@ void mst__sync_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst
   if (!establish(conn, ip, tcp)) return;
   if (!mst__ack_input(conn, tcp)) return;
   if (conn->ecn.mode) mst__ecn_received(conn, tcp);
+  if (tcp->options.has & MST__HAS_USER_TIMEOUT) mst__user_timeout_input(conn, tcp);
   update_ts_recent(conn, tcp);
   trim(conn, tcp);
   if (!fin_acked(conn)) return;

@@ -1,5 +1,6 @@
 /* The timers of a connection share one place in the wheel: it is armed for the earliest and tells which are due. */
 #include "tcp/trace.h"
+#include <limits.h>
 
 static void arm_earliest(struct mst_conn *conn) {
   uint64_t earliest = 0;
@@ -23,15 +24,17 @@ void mst__timers_stop(struct mst_conn *conn) {
   mst__wheel_disarm(&conn->stack->wheel, &conn->alarm.timer);
 }
 
-static bool user_timeout_over(const struct mst_conn *conn) {
-  if (!conn->user_timeout_ms || !conn->first_unanswered_ns) return false;
-  return conn->stack->now_ns - conn->first_unanswered_ns >= conn->user_timeout_ms * MST__MS;
-}
-
 static unsigned retries_allowed(const struct mst_conn *conn) {
   if (conn->state == MST_SYN_SENT || conn->state == MST_SYN_RECEIVED) return MST__SYN_RETRIES;
-  if (conn->user_timeout_ms) return UINT8_MAX; /* time decides, not a count */
+  if (conn->user_timeout.ms) return UINT_MAX; /* time decides, not a count */
   return conn->orphan ? MST__ORPHAN_RETRIES : MST__RETRIES;
+}
+
+/* One more of what may be done so often. */
+static bool exhausted(uint8_t *count, unsigned allowed) {
+  if (*count >= allowed) return true;
+  if (*count < UINT8_MAX) ++*count;
+  return false;
 }
 
 static void timed_out(struct mst_conn *conn) {
@@ -40,15 +43,19 @@ static void timed_out(struct mst_conn *conn) {
   mst__conn_die(conn, conn->soft_error ? conn->soft_error : -MST_ETIMEDOUT);
 }
 
-static void back_off(struct mst_conn *conn) {
-  conn->rto_ns *= 2; /* RFC 6298 5.5 */
-  if (conn->rto_ns > MST__RTO_MAX_NS) conn->rto_ns = MST__RTO_MAX_NS;
+void mst__retransmit_timer_set(struct mst_conn *conn) {
   uint64_t at_ns = conn->stack->now_ns + conn->rto_ns;
-  if (conn->user_timeout_ms && conn->first_unanswered_ns) {
-    uint64_t end_ns = conn->first_unanswered_ns + conn->user_timeout_ms * MST__MS;
+  if (conn->user_timeout.ms && conn->first_unanswered_ns) {
+    uint64_t end_ns = conn->first_unanswered_ns + conn->user_timeout.ms * MST__MS;
     if (end_ns < at_ns) at_ns = end_ns;
   }
   mst__timer_set(conn, MST__TIMER_RETRANSMIT, at_ns);
+}
+
+static void back_off(struct mst_conn *conn) {
+  conn->rto_ns *= 2; /* RFC 6298 5.5 */
+  if (conn->rto_ns > MST__RTO_MAX_NS) conn->rto_ns = MST__RTO_MAX_NS;
+  mst__retransmit_timer_set(conn);
 }
 
 /* RFC 9293 3.8.6.1: the peer's window is closed; ask again, less and less often, for as long as it answers. */
@@ -56,7 +63,7 @@ static void persist(struct mst_conn *conn) {
   mst_stack *stack = conn->stack;
   /* RFC 6429 4: with nobody left to care, a peer may not keep its window closed for ever, whatever it answers. */
   if (conn->orphan && conn->retries++ >= MST__ORPHAN_PROBES) return timed_out(conn);
-  if (conn->probes++ >= retries_allowed(conn)) return timed_out(conn);
+  if (exhausted(&conn->probes, retries_allowed(conn))) return timed_out(conn);
   if (!conn->first_unanswered_ns) conn->first_unanswered_ns = stack->now_ns;
   stack->stats.tcp_zero_window_probes++;
   conn->probe_window = true;
@@ -72,9 +79,12 @@ static bool window_closed(const struct mst_conn *conn) {
 static void retransmit_timeout(struct mst_conn *conn) {
   mst_stack *stack = conn->stack;
   if (conn->ecn.mode && mst__ecn_timer(conn)) return mst__output_wanted(conn);
-  if (user_timeout_over(conn)) return timed_out(conn);
-  if (window_closed(conn)) return persist(conn);
-  if (conn->retries++ >= retries_allowed(conn)) return timed_out(conn);
+  bool persists = window_closed(conn);
+  /* RFC 9293 3.8.6.1: what is answered goes on, unless the program itself has set a limit. */
+  if (persists && !conn->probes && !conn->user_timeout.fixed) conn->first_unanswered_ns = 0;
+  if (mst__user_timeout_over(conn, conn->first_unanswered_ns)) return timed_out(conn);
+  if (persists) return persist(conn);
+  if (exhausted(&conn->retries, retries_allowed(conn))) return timed_out(conn);
   stack->stats.tcp_timeouts++;
   mst__chrono_timeout(conn);
   if (conn->state == MST_SYN_SENT || conn->state == MST_SYN_RECEIVED) {
@@ -108,7 +118,10 @@ static void keepalive(struct mst_conn *conn) {
   uint64_t interval_ns = conn->keepalive_interval_ms * MST__MS;
   mst__timer_set(conn, MST__TIMER_KEEPALIVE, stack->now_ns + interval_ns);
   if (mst__timer_is_set(conn, MST__TIMER_RETRANSMIT)) return;
-  if (conn->probes++ >= conn->keepalive_count) return timed_out(conn);
+  bool over = conn->user_timeout.ms ? conn->probes && mst__user_timeout_over(conn, heard_ns)
+                                    : conn->probes >= conn->keepalive_count;
+  if (over) return timed_out(conn);
+  exhausted(&conn->probes, UINT_MAX);
   stack->stats.tcp_keepalives++;
   conn->probe_wanted = true;
   mst__output_wanted(conn);

@@ -11,6 +11,7 @@ enum {
   SACK_PERMITTED = 4,
   SACK = 5,
   TIMESTAMPS = 8,
+  USER_TIMEOUT = 28,
   ACCECN0 = 172,
   ACCECN1 = 174
 };
@@ -41,6 +42,9 @@ static void parse_option(const uint8_t *option, uint8_t bytes, bool syn, struct 
       out->sack[i] = (struct mst__sack_block){mst__get32(option + 2 + 8 * i), mst__get32(option + 6 + 8 * i)};
   } else if (kind == ACCECN0 || kind == ACCECN1) {
     parse_accecn(option, bytes, out);
+  } else if (kind == USER_TIMEOUT && bytes == 4 && mst__get16(option + 2) & 0x7fff) { /* RFC 5482 3.4 */
+    out->has |= MST__HAS_USER_TIMEOUT;
+    out->user_timeout = mst__get16(option + 2);
   } else if (syn && kind == MSS && bytes == 4) {
     out->has |= MST__HAS_MSS;
     out->mss = mst__get16(option + 2);
@@ -138,6 +142,8 @@ size_t mst__tcp_build_options(uint8_t *out, const struct mst__tcp_options *optio
     p = put4(p, NOP, NOP, SACK_PERMITTED, 2);
   }
   if (options->has & MST__HAS_WSCALE) p = put4(p, NOP, WSCALE, 3, options->wscale);
+  if (options->has & MST__HAS_USER_TIMEOUT)
+    p = put4(p, USER_TIMEOUT, 4, (uint8_t)(options->user_timeout >> 8), (uint8_t)options->user_timeout);
   if (options->has & MST__HAS_ACCECN) p = put_accecn(p, options);
   if (options->sack_count > 0) p = put_sack(p, out + MST__TCP_OPTIONS_MAX, options);
   return (size_t)(p - out);

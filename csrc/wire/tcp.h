@@ -25,6 +25,7 @@ enum mst__tcp_has {
   MST__HAS_SACK_PERMITTED = 4,
   MST__HAS_TIMESTAMPS = 8,
   MST__HAS_ACCECN = 16,
+  MST__HAS_USER_TIMEOUT = 32,
 };
 
 /* Byte counters of the accurate ECN option, in order 0 (draft-ietf-tcpm-accurate-ecn 3.2.3). */
@@ -37,8 +38,9 @@ struct mst__sack_block {
 struct mst__tcp_options {
   uint32_t tsval, tsecr;
   uint16_t mss;
-  uint8_t has;    /* MST__HAS_... */
-  uint8_t wscale; /* as on the wire, not yet capped at 14 */
+  uint16_t user_timeout; /* RFC 5482 3.3: the granularity bit, then 15 bits which are not all 0 */
+  uint8_t has;           /* MST__HAS_... */
+  uint8_t wscale;        /* as on the wire, not yet capped at 14 */
   uint8_t sack_count;
   struct mst__sack_block sack[4];
   bool accecn_order1;                    /* the option's fields come in the opposite order */

@@ -112,6 +112,11 @@ enum mst_tcp_option {
   MST_TCP_MAX_PACING_RATE, /* 0: no limit; else bytes of TCP payload a second, spread evenly */
   MST_TCP_NOTSENT_LOWAT,   /* 0: no bound; else writes take no more than leaves so many bytes not yet sent, and WRITABLE
                               comes when less than half of them are left */
+  /* RFC 5482: 0: the user timeout option is neither sent nor heeded; else what the peer is told to wait for us before
+   * it gives up, and no less than which we wait for it once it has told us its own (at least 100 s, at most an hour).
+   * What MST_TCP_USER_TIMEOUT sets is not changed by that. 1,000 to 1,966,020,000, told in whole seconds or minutes. */
+  MST_TCP_USER_TIMEOUT_ADVERTISED,
+  MST_TCP_USER_TIMEOUT_PEER, /* what the peer has told; 0: nothing. Not to be set */
 };
 int mst_conn_set_option(mst_conn *conn, enum mst_tcp_option option, int64_t value);
 int64_t mst_conn_get_option(const mst_conn *conn, enum mst_tcp_option option);
@@ -126,6 +131,9 @@ const char *mst_congestion_control_name(size_t index);
 
 /* True while urgent data that has been announced is still to be read (RFC 9293 3.8.5). */
 bool mst_conn_urgent(const mst_conn *conn);
+/* How many bytes are to be read until the last urgent one, itself included; they may still be on their way. 0: there is
+ * no urgent data. */
+size_t mst_conn_urgent_bytes(const mst_conn *conn);
 
 enum mst_tcp_state {
   MST_CLOSED,

@@ -126,7 +126,7 @@ void mst__recovery_retransmitted(struct mst_conn *conn, struct mst__sent *sent, 
   mst__sent_again(conn, sent);
   /* Or the timer might go off before the answer can be here. */
   if (sent->node.seq == conn->snd_una && !conn->retries && r->phase != MST__PHASE_OPEN)
-    mst__timer_set(conn, MST__TIMER_RETRANSMIT, conn->stack->now_ns + conn->rto_ns);
+    mst__retransmit_timer_set(conn);
   r->undo_retransmits += bytes;
   if (r->retransmit_seen) return;
   r->retransmit_seen = true;

@@ -28,7 +28,7 @@ void mst__tlp_on_timer(struct mst_conn *conn) {
   struct mst__recovery *r = &conn->recovery;
   if (!may_probe(conn) || !r->probe_rtt_known) return;
   r->probe_wanted = true;
-  mst__timer_set(conn, MST__TIMER_RETRANSMIT, conn->stack->now_ns + conn->rto_ns);
+  mst__retransmit_timer_set(conn);
   mst__output_wanted(conn);
 }
 
