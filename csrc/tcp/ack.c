@@ -82,6 +82,7 @@ static void tell_congestion_control(struct mst_conn *conn, const struct mst__ack
       .delivered = conn->sent.delivered,
       .lost = conn->sent.lost_total,
       .prior_lost = conn->sent.lost_total,
+      .reordering = conn->sack_ok && conn->recovery.rack.reordering_seen,
       .cwnd_limited = mst__window_is_used(conn),
       .recovering = ack->was_recovering || governs_cwnd(conn) || ce_bytes,
   };

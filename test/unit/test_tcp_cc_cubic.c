@@ -262,10 +262,13 @@ static void what_counts_as_growth(void **state) {
   struct mst__cc_ack both = {.now_ns = SIM_S, .acked_bytes = 4 * MSS, .delivered_bytes = MSS, .cwnd_limited = true};
   cc.ops->on_ack(&cc, &both);
   assert_int_equal(cc.cwnd, 14 * MSS);
+  sack.reordering = true; /* then SACK alone is enough */
+  cc.ops->on_ack(&cc, &sack);
+  assert_int_equal(cc.cwnd, 17 * MSS);
   both.acked_bytes = 50 * MSS; /* a hole is filled */
   both.recovering = true;
   cc.ops->on_ack(&cc, &both);
-  assert_int_equal(cc.cwnd, 14 * MSS);
+  assert_int_equal(cc.cwnd, 17 * MSS);
 }
 
 /* Before any loss the window goes on at a twentieth a round at least. */

@@ -31,6 +31,7 @@ struct mst__cc_ack {
   uint64_t lost, prior_lost;          /* all bytes found lost, and as of when that newest segment was sent */
   bool app_limited;                   /* the sender had nothing to send during the sample */
 
+  bool reordering;   /* the path has been seen to reorder: SACK alone does not hint at a loss */
   bool cwnd_limited; /* the window was what held the sender back (RFC 7661's concern) */
   bool recovering;   /* loss recovery governs cwnd, unless rate_based */
 };
@@ -98,12 +99,13 @@ void mst__cc_switch(struct mst__cc *cc, const struct mst__cc_ops *ops, uint64_t 
 
 /* --- what the window-based ones share --- */
 
-/* The bytes that an ACK earns growth for: all that were delivered, by SACK too, but not before SND.UNA moves and none
- * of what was delivered before or during recovery. */
+/* The bytes that an ACK earns growth for: all that were delivered, by SACK too, but none of what was delivered before
+ * or during recovery; and not before SND.UNA moves (RFC 5681 3.2), unless that waits for a late segment only. */
 static inline uint32_t mst__cc_earned(struct mst__cc *cc, const struct mst__cc_ack *ack) {
   uint32_t earned = cc->held_bytes + ack->delivered_bytes;
-  cc->held_bytes = ack->acked_bytes || ack->recovering ? 0 : earned;
-  return ack->acked_bytes && !ack->recovering ? earned : 0;
+  bool now = ack->acked_bytes || ack->reordering;
+  cc->held_bytes = now || ack->recovering ? 0 : earned;
+  return now && !ack->recovering ? earned : 0;
 }
 
 #endif
