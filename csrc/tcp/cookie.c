@@ -1,16 +1,18 @@
 /* SYN cookies (RFC 4987 3.6): the handshake's state travels in our initial sequence number, and in the low bits of our
  * timestamp, and comes back with the peer's ACK.
  *
- *   ISS - F(tuple, IRS)   | age 2 | MSS 3 | MAC 27: G(tuple, IRS, age, MSS) |
- *   TSval - offset        | milliseconds 26 | ECN 1 | SACK permitted 1 | window scale 4 |
+ *   ISS - F(tuple)   | period 2 | MSS 3 | tag 13: G(tuple, period, MSS) | MAC 14: H(tuple, IRS, period, MSS) |
+ *   TSval - offset   | milliseconds 26 | ECN 1 | SACK permitted 1 | window scale 4 |
  *
  * A cookie is good for one to two minutes, and only while the listener sends them. A blind guess hits with a chance of
- * 2^-28. */
+ * 2^-28. The tag tells a later segment of somebody who has a cookie, whose first one was lost, from what is nobody's.
+ */
 #include "tcp/half_open.h"
 
 #define PERIOD_NS (64 * MST__SECOND)
 #define PERIODS 2 /* in which a cookie is good, the one it is made in counted */
-#define MAC_BITS 27
+#define MAC_BITS 14
+#define TAG_BITS 13
 #define MSS_BITS 3
 #define TS_BITS 6
 #define TS_SACK 16
@@ -34,16 +36,24 @@ static uint32_t mss_index(const struct mst__half_open *h) {
   return i;
 }
 
-static uint64_t period(const mst_stack *stack) {
-  return stack->now_ns / PERIOD_NS;
+static uint32_t period(const mst_stack *stack) {
+  return (uint32_t)(stack->now_ns / PERIOD_NS);
 }
 
-static uint32_t cookie(const struct mst__half_open *h, uint64_t made_in, uint32_t mss) {
+static uint32_t bits_of(uint64_t hash, unsigned bits) {
+  return (uint32_t)hash & ((1u << bits) - 1);
+}
+
+static uint32_t mask(const struct mst__half_open *h) {
+  return (uint32_t)mst__flow_secret(h->listener->stack, &h->flow, MST__SECRET_COOKIE_MASK, 0);
+}
+
+static uint32_t cookie(const struct mst__half_open *h, uint32_t made_in, uint32_t mss) {
   mst_stack *stack = h->listener->stack;
-  uint32_t mask = (uint32_t)mst__flow_secret(stack, &h->flow, MST__SECRET_COOKIE_MASK, h->irs);
-  uint64_t sealed = (uint64_t)h->irs << 32 | (uint32_t)made_in << MSS_BITS | mss;
-  uint32_t mac = (uint32_t)mst__flow_secret(stack, &h->flow, MST__SECRET_COOKIE_MAC, sealed) & ((1u << MAC_BITS) - 1);
-  return ((uint32_t)made_in << (MSS_BITS + MAC_BITS) | mss << MAC_BITS | mac) + mask;
+  uint32_t fields = made_in << MSS_BITS | mss;
+  uint64_t tag = mst__flow_secret(stack, &h->flow, MST__SECRET_COOKIE_TAG, fields);
+  uint64_t mac = mst__flow_secret(stack, &h->flow, MST__SECRET_COOKIE_MAC, (uint64_t)h->irs << 32 | fields);
+  return (fields << TAG_BITS | bits_of(tag, TAG_BITS)) << MAC_BITS | bits_of(mac, MAC_BITS);
 }
 
 /* Our clock, with its last bits replaced and never ahead of it (RFC 7323 5.4 wants it to grow). */
@@ -59,7 +69,7 @@ static uint32_t stamp(const struct mst__half_open *h) {
 
 void mst__cookie_send(struct mst__half_open *h) {
   mst_stack *stack = h->listener->stack;
-  h->iss = cookie(h, period(stack), mss_index(h));
+  h->iss = cookie(h, period(stack), mss_index(h)) + mask(h);
   /* Without timestamps there is no place for the rest: it is not agreed on. */
   if (!h->terms.ts_ok) h->terms = (struct mst__terms){.peer_mss = h->terms.peer_mss, .ecn = h->terms.ecn};
   h->terms.ecn = mst__ecn_syn_cookie(h->terms.ecn, h->terms.ts_ok);
@@ -68,17 +78,16 @@ void mst__cookie_send(struct mst__half_open *h) {
   stack->stats.tcp_syncookies_sent++;
 }
 
-static bool is_cookie(struct mst__half_open *h) {
-  mst_stack *stack = h->listener->stack;
-  uint64_t made_in = period(stack);
-  uint32_t fields = (h->iss - (uint32_t)mst__flow_secret(stack, &h->flow, MST__SECRET_COOKIE_MASK, h->irs)) >> MAC_BITS;
-  uint32_t mss = fields & ((1u << MSS_BITS) - 1);
+static enum mst__cookie judge(struct mst__half_open *h) {
+  uint32_t made_in = period(h->listener->stack), value = h->iss - mask(h);
+  uint32_t mss = value >> (TAG_BITS + MAC_BITS) & ((1u << MSS_BITS) - 1);
   for (int i = 0; i < PERIODS; i++, made_in--) {
-    if (((uint32_t)made_in << MSS_BITS | mss) << MAC_BITS != fields << MAC_BITS) continue;
+    uint32_t wrong = value ^ cookie(h, made_in, mss);
+    if (wrong >> MAC_BITS) continue;
     h->terms.peer_mss = mss_table(h)[mss];
-    return h->iss == cookie(h, made_in, mss);
+    return wrong ? MST__COOKIE_LATER : MST__COOKIE_GOOD;
   }
-  return false;
+  return MST__COOKIE_NONE;
 }
 
 static void read_stamp(struct mst__half_open *h, const struct mst__tcp *tcp) {
@@ -97,18 +106,19 @@ static void read_stamp(struct mst__half_open *h, const struct mst__tcp *tcp) {
   h->terms.rcv_wscale = mst__window_scale(stack->tcp.receive_buffer_bytes);
 }
 
-bool mst__cookie_check(struct mst__half_open *h, const struct mst__tcp *tcp) {
+enum mst__cookie mst__cookie_check(struct mst__half_open *h, const struct mst__tcp *tcp) {
   mst_stack *stack = h->listener->stack;
   uint64_t sent_ns = h->listener->cookie_sent_ns;
-  if (!sent_ns || stack->now_ns - sent_ns > PERIODS * PERIOD_NS) return false;
+  if (!sent_ns || stack->now_ns - sent_ns > PERIODS * PERIOD_NS) return MST__COOKIE_NONE;
   h->irs = tcp->seq - 1;
   h->iss = tcp->ack - 1;
   h->terms = (struct mst__terms){0};
-  if (!is_cookie(h)) {
+  enum mst__cookie judgement = judge(h);
+  if (judgement != MST__COOKIE_GOOD) {
     stack->stats.tcp_syncookies_failed++;
-    return false;
+    return judgement;
   }
   stack->stats.tcp_syncookies_recv++;
   read_stamp(h, tcp);
-  return true;
+  return judgement;
 }

@@ -43,8 +43,13 @@ struct mst_conn *mst__half_open_to_conn(const struct mst__half_open *h);
 /* --- cookie.c --- */
 /* Answer the SYN that `h` tells of without keeping anything; its `iss` is set. */
 void mst__cookie_send(struct mst__half_open *h);
-/* Whether `tcp`, an ACK to a listener, acknowledges one of our cookies; then `h`, of which flow and listener are set,
- * gets what its handshake settled. */
-bool mst__cookie_check(struct mst__half_open *h, const struct mst__tcp *tcp);
+enum mst__cookie {
+  MST__COOKIE_NONE,
+  MST__COOKIE_LATER, /* of a peer that has a cookie, but not its first segment: that is to come again */
+  MST__COOKIE_GOOD,
+};
+/* What cookie of ours `tcp`, an ACK to a listener, acknowledges. `h` has flow and listener; where it is good, it gets
+ * what the handshake has settled. */
+enum mst__cookie mst__cookie_check(struct mst__half_open *h, const struct mst__tcp *tcp);
 
 #endif

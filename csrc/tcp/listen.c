@@ -88,13 +88,14 @@ bool mst__listener_full(struct mst_listener *listener) {
 }
 
 /* Room for one more half-open connection; the oldest gives way once it has left its SYN,ACK unanswered for a while (RFC
- * 4987 3.4), so that a flood of SYNs does not shut the listener for as long as they are answered again. */
-static bool half_open_room(struct mst_listener *listener) {
+ * 4987 3.4), so that a flood of SYNs does not shut the listener for as long as they are answered again. With cookies
+ * newcomers can do without, and a longer while is good for peers whose path is bad: their late ACK would be reset. */
+static bool half_open_room(struct mst_listener *listener, bool cookies) {
   mst_stack *stack = listener->stack;
   if (listener->half_open_count < listener->backlog && stack->tcp.half_open_count < HALF_OPEN_MAX) return true;
   if (mst__list_empty(&listener->half_open)) return false;
   struct mst__half_open *oldest = MST__CONTAINER(listener->half_open.next, struct mst__half_open, age);
-  if (!oldest->retries) return false;
+  if (oldest->retries < (cookies ? 3 : 1)) return false;
   stack->stats.tcp_attempt_fails++;
   mst__half_open_free(oldest);
   return true;
@@ -128,7 +129,7 @@ static enum mst_drop answer_syn(struct mst__half_open *h, const struct mst__tcp 
   mst__terms_of_syn(&h->terms, tcp, mst__window_scale(stack->tcp.receive_buffer_bytes), !stack->tcp.no_sack);
   h->terms.ecn = mst__ecn_syn_first(stack->tcp.ecn, tcp);
   bool always = cookies && stack->tcp.syn_cookies == MST_SYN_COOKIES_ALWAYS;
-  bool room = !always && half_open_room(listener);
+  bool room = !always && half_open_room(listener, cookies);
   if (room && mst__half_open_new(h)) return MST_DROP_NONE;
   if (!always) (*(cookies ? &stack->stats.tcp_req_q_full_do_cookies : &stack->stats.tcp_req_q_full_drop))++;
   if (!cookies) return refuse(listener, room ? MST_DROP_NO_MEMORY : MST_DROP_TCP_BACKLOG);
@@ -136,28 +137,17 @@ static enum mst_drop answer_syn(struct mst__half_open *h, const struct mst__tcp 
   return MST_DROP_NONE;
 }
 
-/* An ACK: of a cookie, or of nothing. True: the segment is dealt with. */
-static bool cookie_input(struct mst__half_open *h, const struct mst__ip *ip, struct mst__tcp *tcp) {
-  mst_stack *stack = h->listener->stack;
+/* The handshake is done by the ACK of a good cookie. Why there is no connection yet, or NONE. */
+static enum mst_drop cookie_input(struct mst__half_open *h, const struct mst__ip *ip, struct mst__tcp *tcp) {
   struct mst_route route;
-  if (!mst__cookie_check(h, tcp)) return false;
-  struct mst_conn *conn = NULL;
-  enum mst_drop drop = MST_DROP_NONE;
-  if (mst__listener_full(h->listener)) {
-    drop = MST_DROP_TCP_BACKLOG;
-  } else if (mst__path_route(stack, &ip->source, &route)) {
-    drop = MST_DROP_NO_ROUTE;
-  } else {
-    h->path_mtu = route.mtu;
-    tcp->options.tsecr = 0; /* not the time that it was sent, for a cookie was in it */
-    conn = mst__half_open_to_conn(h);
-    if (!conn) drop = MST_DROP_NO_MEMORY;
-  }
-  if (conn)
-    mst__conn_input(conn, ip, tcp);
-  else
-    mst__drop(stack, drop);
-  return true;
+  if (mst__listener_full(h->listener)) return MST_DROP_TCP_BACKLOG;
+  if (mst__path_route(h->listener->stack, &ip->source, &route)) return MST_DROP_NO_ROUTE;
+  h->path_mtu = route.mtu;
+  tcp->options.tsecr = 0; /* not the time that it was sent, for a cookie was in it */
+  struct mst_conn *conn = mst__half_open_to_conn(h);
+  if (!conn) return MST_DROP_NO_MEMORY;
+  mst__conn_input(conn, ip, tcp);
+  return MST_DROP_NONE;
 }
 
 bool mst__listen_input(mst_binding *binding, const struct mst__ip *ip, struct mst__tcp *tcp, const uint32_t *above) {
@@ -171,10 +161,12 @@ bool mst__listen_input(mst_binding *binding, const struct mst__ip *ip, struct ms
       .window = first_window(stack),
   };
   uint8_t flags = tcp->flags & (MST__SYN | MST__ACK | MST__RST);
-  if (flags == MST__ACK && cookie_input(&h, ip, tcp)) return true;
-  enum mst_drop drop = flags == MST__SYN ? answer_syn(&h, tcp, above) : MST_DROP_TCP_NO_CONN;
+  enum mst_drop drop = MST_DROP_TCP_NO_CONN;
+  enum mst__cookie cookie = flags == MST__ACK ? mst__cookie_check(&h, tcp) : MST__COOKIE_NONE;
+  if (flags == MST__SYN) drop = answer_syn(&h, tcp, above);
+  if (cookie == MST__COOKIE_GOOD) drop = cookie_input(&h, ip, tcp);
   if (!drop) return true;
   mst__drop(stack, drop);
-  if (flags & MST__ACK) mst__reset_reply(stack, ip, tcp);
+  if (flags & MST__ACK && !cookie) mst__reset_reply(stack, ip, tcp);
   return false;
 }

@@ -333,11 +333,13 @@ static void what_is_no_cookie(void **state) {
   for (int bit = 0; bit < 32; bit++) {
     s->iss = iss ^ 1u << bit;
     script_in(s, ". 1 ack 1 win 1000");
-    script_out(s, "R 1");
+    if (bit >= 14)
+      script_out(s, "R 1"); /* the lower ones are of the peer's number, which its later segments do not tell */
+    script_silence(s, 0);
   }
   s->iss = iss;
   script_in(s, ". 2 ack 1 win 1000");
-  script_out(s, "R 1");
+  script_silence(s, 0);
   s->peer_port = 2;
   script_in(s, ". 1 ack 1 win 1000");
   script_out(s, "R 1");
@@ -350,6 +352,25 @@ static void what_is_no_cookie(void **state) {
   script_silence(s, 0);
   script_in(s, ". 1 ack 1 win 1000");
   script_accept(s);
+  script_close(s);
+}
+
+/* The first segment of somebody who has a cookie was lost: the later ones are not answered by a reset, they come again.
+ */
+static void first_segment_was_lost(void **state) {
+  (void)state;
+  struct script *s = open_with(MST_SYN_COOKIES_ALWAYS, 0);
+  syn(s, 1, "mss 1000");
+  script_in(s, ". 1001:2001 ack 1 win 1000");
+  script_in(s, "FP. 2001:2501 ack 1 win 1000");
+  script_silence(s, 0);
+  assert_int_equal(script_drops(s, MST_DROP_TCP_NO_CONN), 2);
+  script_in(s, ". 1:1001 ack 1 win 1000");
+  script_out(s, ". 1 ack 1001");
+  script_accept(s);
+  script_in(s, ". 1001:2001 ack 1 win 1000");
+  script_in(s, "FP. 2001:2501 ack 1 win 1000");
+  script_read(s, 2500);
   script_close(s);
 }
 
@@ -399,6 +420,24 @@ static void cookies_look_random(void **state) {
     last = s->iss;
   }
   for (int bit = 0; bit < 32; bit++) assert_in_range(ones[bit], 1800, 2200);
+  script_close(s);
+}
+
+/* The oldest gives way to newcomers when it has been silent for some seconds; until then they get cookies. */
+static void oldest_gives_way(void **state) {
+  (void)state;
+  struct script *s = open_with(MST_SYN_COOKIES_ON_OVERFLOW, 1);
+  syn(s, 1, "mss 1460");
+  script_wait(s, 6900);
+  script_drain(s);
+  syn(s, 2, "mss 1460");
+  assert_int_equal(script_stats(s).tcp_syncookies_sent, 1);
+  script_wait(s, 200);
+  script_drain(s);
+  syn(s, 3, "mss 1460");
+  assert_int_equal(script_stats(s).tcp_syncookies_sent, 1);
+  assert_int_equal(script_stats(s).tcp_attempt_fails, 1);
+  assert_int_equal(script_stats(s).conns, 1);
   script_close(s);
 }
 
@@ -468,9 +507,11 @@ int main(void) {
       cmocka_unit_test(mss_not_said),
       cmocka_unit_test(cookie_with_data_and_fin),
       cmocka_unit_test(what_is_no_cookie),
+      cmocka_unit_test(first_segment_was_lost),
       cmocka_unit_test(cookie_grows_old),
       cmocka_unit_test(no_cookie_was_sent),
       cmocka_unit_test(cookies_look_random),
+      cmocka_unit_test(oldest_gives_way),
       cmocka_unit_test(never),
       cmocka_unit_test(cookie_for_lack_of_memory),
       cmocka_unit_test(cookie_accept_queue_full),
