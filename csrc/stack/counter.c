@@ -1,7 +1,7 @@
 /* The names of the counters. */
 #include "multistack/stack.h"
 
-const struct mst_stack_counter *mst_stack_counter(size_t index) {
+const struct mst_stack_counter *mst_stack_counter_at(size_t index) {
   static const struct mst_stack_counter counters[] = {
 #define MST__X(field, nstat_name, what)                                                                                \
   {.name = #field, .nstat = nstat_name, .text = what, .offset = offsetof(struct mst_stack_stats, field)},

@@ -47,7 +47,7 @@ static void fill_segment(struct mst_trace_event *event, const struct mst__tcp *t
   event->end = event->seq + payload_bytes + !!(tcp->flags & MST__SYN) + !!(tcp->flags & MST__FIN);
   event->ack = tcp->flags & MST__ACK ? tcp->ack - ack_base : 0;
   event->window_bytes = (uint32_t)tcp->window << (tcp->flags & MST__SYN ? 0 : window_scale);
-  event->flags = tcp->flags;
+  event->flags = (uint16_t)(tcp->flags | tcp->ae << 8);
   event->segments = 1;
   event->sack_count = tcp->options.sack_count;
   for (unsigned i = 0; i < tcp->options.sack_count; i++)

@@ -169,7 +169,7 @@ static void compare_counter(struct run *run, const char *name, size_t offset, ch
 static void expect_counter(struct run *run, char *arguments) {
   const char *name = word_need(run, &arguments, "the counter");
   const struct mst_stack_counter *counter;
-  for (size_t i = 0; (counter = mst_stack_counter(i)); i++)
+  for (size_t i = 0; (counter = mst_stack_counter_at(i)); i++)
     if (!strcmp(counter->name, name) || (counter->nstat && !strcmp(counter->nstat, name)))
       return compare_counter(run, name, counter->offset, arguments);
   if (!strcmp(name, "conns")) return compare_counter(run, name, offsetof(struct mst_stack_stats, conns), arguments);

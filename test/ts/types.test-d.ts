@@ -1,6 +1,18 @@
 // The public types, tested as types: this file is compiled and never run. A line after @ts-expect-error must not compile.
 import type net from 'node:net';
-import { configure, install, sockets, stats, type Options, type Route, type SocketInfo, type Stats } from 'multistack';
+import type tls from 'node:tls';
+import {
+  configure,
+  install,
+  sockets,
+  stats,
+  tcpInfo,
+  type Options,
+  type Route,
+  type SocketInfo,
+  type Stats,
+  type TcpInfo,
+} from 'multistack';
 import userNet, { connect, createConnection, createServer, Server, Socket } from 'multistack/net';
 import 'multistack/register';
 
@@ -10,7 +22,7 @@ const same = <A, B>(equal: Equal<A, B>) => equal;
 // configure
 same<Parameters<typeof configure>, [options: Options]>(true);
 configure({});
-configure({ policy: 'listen:*=user', ports: ['xdp:eth0'], pcap: '/tmp/x.pcapng' });
+configure({ policy: 'listen:*=user', ports: ['xdp:eth0'], pcap: '/tmp/x.pcapng', trace: '/tmp/x.ndjson' });
 configure({ policy: ['listen:*:80=user', 'connect:*=os'], ports: [] });
 // @ts-expect-error: a policy is text
 configure({ policy: 1 });
@@ -34,6 +46,22 @@ const route: Route = 'auto';
 // @ts-expect-error: not a stack
 const noRoute: Route = 'kernel';
 export const used = [counted, state, remote, route, noRoute];
+
+// tcpInfo
+same<ReturnType<typeof tcpInfo>, TcpInfo | undefined>(true);
+same<Parameters<typeof tcpInfo>, [socket: net.Socket]>(true);
+same<ReturnType<Socket['tcpInfo']>, TcpInfo | undefined>(true);
+export function told(socket: net.Socket, secure: tls.TLSSocket): number {
+  tcpInfo(secure);
+  // @ts-expect-error: there may be nothing to tell
+  const careless: number = tcpInfo(socket).rttUs;
+  // @ts-expect-error: there is no slow-start threshold before congestion
+  const threshold: number = tcpInfo(socket)?.sndSsthreshBytes;
+  // @ts-expect-error: a server is no connection
+  tcpInfo(createServer());
+  const found: number | undefined = sockets()[0]?.sndCwndBytes;
+  return careless + threshold + (found ?? tcpInfo(socket)?.bytesRetrans ?? 0);
+}
 
 // net: its classes are node's own
 const server: net.Server = createServer();

@@ -7,7 +7,7 @@ static void counters_are_listed(void **state) {
   (void)state;
   const struct mst_stack_counter *counter, *other;
   size_t count = 0, fields = 0;
-  for (; (counter = mst_stack_counter(count)); count++) {
+  for (; (counter = mst_stack_counter_at(count)); count++) {
     if (counter->offset >= offsetof(struct mst_stack_stats, drops)) {
       assert_true(counter->offset < offsetof(struct mst_stack_stats, conns));
       assert_non_null(counter->nstat);
@@ -17,15 +17,15 @@ static void counters_are_listed(void **state) {
     }
     assert_true(strlen(counter->text) > 0);
     for (size_t i = 0; i < count; i++) {
-      other = mst_stack_counter(i);
+      other = mst_stack_counter_at(i);
       assert_string_not_equal(counter->name, other->name);
       if (counter->nstat && other->nstat) assert_string_not_equal(counter->nstat, other->nstat);
     }
   }
   assert_int_equal(fields * sizeof(uint64_t), offsetof(struct mst_stack_stats, drops));
-  assert_null(mst_stack_counter(SIZE_MAX));
-  assert_string_equal(mst_stack_counter(0)->name, "ip_in_receives");
-  assert_string_equal(mst_stack_counter(0)->nstat, "IpInReceives");
+  assert_null(mst_stack_counter_at(SIZE_MAX));
+  assert_string_equal(mst_stack_counter_at(0)->name, "ip_in_receives");
+  assert_string_equal(mst_stack_counter_at(0)->nstat, "IpInReceives");
 }
 
 static struct script *established(const char *options, unsigned window) {

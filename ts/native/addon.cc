@@ -16,7 +16,7 @@ Addon &Of(const Napi::CallbackInfo &info) {
   return *static_cast<Addon *>(info.Data());
 }
 
-/** open({ports, pcap, congestionControl}, slab, onEvent) */
+/** open({ports, pcap, trace, congestionControl}, slab, onEvent) */
 void Open(const Napi::CallbackInfo &info) {
   const auto options = info[0].As<Napi::Object>();
   HostOptions host_options;
@@ -28,6 +28,8 @@ void Open(const Napi::CallbackInfo &info) {
   if (pcap.IsString()) host_options.pcap_path = pcap.As<Napi::String>();
   const Napi::Value congestion_control = options.Get("congestionControl");
   if (congestion_control.IsString()) host_options.congestion_control = congestion_control.As<Napi::String>();
+  const Napi::Value trace = options.Get("trace");
+  if (trace.IsString()) host_options.trace_path = trace.As<Napi::String>();
   Host::Open(info.Env(), host_options, info[1].As<Napi::Uint8Array>(), info[2].As<Napi::Function>(), &Of(info).host);
 }
 

@@ -4,6 +4,7 @@
 #include "exports.h"
 #include "host.h"
 #include "js.h"
+#include "tcp_info.h"
 
 namespace multistack {
 namespace {
@@ -23,40 +24,6 @@ napi_value Stats(napi_env env, napi_callback_info info) {
   return result;
 }
 
-Napi::Object Endpoint(Napi::Env env, const mst_endpoint &endpoint) {
-  char text[MST_ADDR_TEXT_BYTES];
-  Napi::Object result = Napi::Object::New(env);
-  result.Set("address", mst_addr_format(&endpoint.addr, text));
-  result.Set("port", Napi::Number::New(env, endpoint.port));
-  return result;
-}
-
-Napi::Object Describe(Napi::Env env, const mst_tcp_info &info) {
-  Napi::Object socket = Napi::Object::New(env);
-  socket.Set("state", mst_tcp_state_name(info.state));
-  socket.Set("local", Endpoint(env, info.local));
-  if (info.state == MST_LISTEN) return socket;
-  socket.Set("remote", Endpoint(env, info.remote));
-  socket.Set("congestionControl", info.congestion_control != nullptr ? info.congestion_control : "");
-  const struct {
-    const char *name;
-    double value;
-  } numbers[] = {
-      {"rttUs", static_cast<double>(info.rtt_us)},
-      {"congestionWindowBytes", static_cast<double>(info.snd_cwnd_bytes)},
-      {"unackedBytes", static_cast<double>(info.unacked_bytes)},
-      {"unsentBytes", static_cast<double>(info.notsent_bytes)},
-      {"unreadBytes", static_cast<double>(info.unread_bytes)},
-      {"retransmits", static_cast<double>(info.total_retrans)},
-      {"bytesSent", static_cast<double>(info.bytes_sent)},
-      {"bytesReceived", static_cast<double>(info.bytes_received)},
-  };
-  for (const auto &number : numbers) {
-    socket.Set(number.name, Napi::Number::New(env, number.value));
-  }
-  return socket;
-}
-
 /** sockets(): every connection and listener of the stack. */
 napi_value Sockets(napi_env env, napi_callback_info info) {
   const Args<1> args(env, info);
@@ -67,16 +34,26 @@ napi_value Sockets(napi_env env, napi_callback_info info) {
       [](const mst_tcp_info *tcp, void *user) {
         auto &array = *static_cast<Napi::Array *>(user);
         const Napi::HandleScope scope(array.Env());
-        array.Set(array.Length(), Describe(array.Env(), *tcp));
+        array.Set(array.Length(), DescribeTcp(array.Env(), *tcp));
       },
       &result);
   return result;
 }
 
+/** tcpInfo(conn): undefined when the number names no open connection. */
+napi_value TcpInfo(napi_env env, napi_callback_info info) {
+  const Args<1> args(env, info);
+  Slot *slot = args.host != nullptr ? args.host->slots().Find(args.Int(0)) : nullptr;
+  if (slot == nullptr || slot->kind != Kind::kConn) return nullptr;
+  mst_tcp_info tcp{};
+  mst_conn_get_info(slot->conn, &tcp);
+  return DescribeTcp(env, tcp);
+}
+
 } // namespace
 
 const std::vector<Export> &ReportExports() {
-  static const std::vector<Export> exports = {{"stats", Stats}, {"sockets", Sockets}};
+  static const std::vector<Export> exports = {{"stats", Stats}, {"sockets", Sockets}, {"tcpInfo", TcpInfo}};
   return exports;
 }
 

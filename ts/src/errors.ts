@@ -27,6 +27,11 @@ export function invalidValue(message: string): CodedError {
   return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_VALUE' });
 }
 
+/** An argument is of a type that is not allowed. */
+export function invalidType(message: string): CodedError {
+  return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' });
+}
+
 /** A call came at a time when it cannot be done. */
 export function invalidState(message: string): CodedError {
   return Object.assign(new Error(message), { code: 'ERR_INVALID_STATE' });

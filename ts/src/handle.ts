@@ -19,6 +19,7 @@ import { Doing, Liveness } from './liveness.js';
 import { Event, native, Option } from './native.js';
 import { bindOs, connectWith, listenWith, replaceWhenOwned, type Local } from './os-stack.js';
 import { isOsOnly, placeConnection, placeListener, type Placement } from './placement.js';
+import type { TcpInfo } from './types.js';
 
 interface Name {
   address?: string;
@@ -373,7 +374,12 @@ export class TCP extends JSStreamBase implements Receiver {
     return super.bytesWritten + this.#writer.bytesWritten;
   }
 
-  // --- options
+  // --- options and state
+
+  /** The state of the connection; undefined: there is none, or none any more. */
+  tcpInfo(): TcpInfo | undefined {
+    return this.#id === 0 ? undefined : native().tcpInfo(this.#id);
+  }
 
   setNoDelay(on: boolean): number {
     return this.#setOption(Option.noDelay, Number(on));

@@ -31,10 +31,10 @@ export const routes: RouteCounts = { listen: { user: 0, os: 0 }, connect: { user
  * given before the first socket.
  */
 export function configure(options: Options): void {
-  const { ports: wanted, pcap, congestionControl } = options;
-  if (opened && (wanted ?? pcap ?? congestionControl) !== undefined) {
+  const { ports: wanted, pcap, trace, congestionControl } = options;
+  if (opened && (wanted ?? pcap ?? trace ?? congestionControl) !== undefined) {
     throw invalidState(
-      'multistack: ports, pcap and congestionControl are settled since the first socket; configure them before it',
+      'multistack: ports, pcap, trace and congestionControl are settled since the first socket; configure them before it',
     );
   }
   if (wanted?.some((port) => port === ''))
@@ -63,6 +63,7 @@ export function host(): Native {
   const addon = native();
   const rest = {
     pcap: settings.pcap ?? process.env['MULTISTACK_PCAP'],
+    trace: settings.trace,
     congestionControl: settings.congestionControl ?? process.env['MULTISTACK_CONGESTION_CONTROL'],
   };
   const wanted = wantedPorts();

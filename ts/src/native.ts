@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CodedError } from './errors.js';
-import type { SocketInfo } from './types.js';
+import type { SocketInfo, TcpInfo } from './types.js';
 
 /** What `onEvent` is told, with its value. */
 export const Event = {
@@ -36,6 +36,8 @@ export interface HostOptions {
   pcap?: string | undefined;
   /** By name; none: the stack's default. */
   congestionControl?: string | undefined;
+  /** Write the event trace here; undefined: where MULTISTACK_TRACE says. */
+  trace?: string | undefined;
 }
 
 export type OnEvent = (id: number, event: number, value: number) => void;
@@ -64,6 +66,7 @@ export interface Native {
   holds(address: string, port: number): boolean;
   stats(): string | undefined;
   sockets(): SocketInfo[];
+  tcpInfo(id: number): TcpInfo | undefined;
 }
 
 /** The longest string that the native write functions take. */

@@ -3,10 +3,17 @@
 import net from 'node:net';
 import { guardMessages } from './ipc.js';
 import { patchServer, patchSocket } from './patch.js';
+import { tcpInfo } from './tcp-info.js';
+import type { TcpInfo } from './types.js';
 
 guardMessages();
 
-export class Socket extends net.Socket {}
+export class Socket extends net.Socket {
+  /** The state of the connection: `tcpInfo` of 'multistack'. */
+  tcpInfo(): TcpInfo | undefined {
+    return tcpInfo(this);
+  }
+}
 patchSocket(Socket.prototype);
 
 export class Server extends net.Server {}

@@ -43,7 +43,11 @@ export function patchSocket(prototype: object): void {
     handle.close();
     return original?.call(this, new TCP(tcpType.socket));
   };
-  Object.defineProperty(OsTcp, Symbol.hasInstance, { value: (value: unknown) => value instanceof TCP });
+  // The same for every prototype that is patched.
+  Object.defineProperty(OsTcp, Symbol.hasInstance, {
+    configurable: true,
+    value: (value: unknown) => value instanceof TCP,
+  });
 }
 
 /** net's own normal form of connect's arguments. */

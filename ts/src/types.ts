@@ -17,6 +17,8 @@ export interface Options {
   pcap?: string;
   /** The congestion control of all connections: `cubic` (the default), `newreno` or `bbr`. */
   congestionControl?: string;
+  /** Write the event trace of all connections to this file (TRACE.md); `multistack plot` draws it. */
+  trace?: string;
 }
 
 export interface Endpoint {
@@ -24,23 +26,113 @@ export interface Endpoint {
   port: number;
 }
 
-/** A connection or a listener of the user stack. */
-export interface SocketInfo {
+/**
+ * The state of a connection, under the names of Linux's `struct tcp_info` where the meaning is the same. Names tell the
+ * units; `...Bytes` stands where Linux counts segments. What is not known (yet) is absent.
+ */
+export interface TcpInfo {
   /** RFC 9293's name of the state. */
   state: string;
   local: Endpoint;
-  /** All from here on: connections only. */
-  remote?: Endpoint;
-  congestionControl?: string;
-  rttUs?: number;
-  congestionWindowBytes?: number;
-  unackedBytes?: number;
-  unsentBytes?: number;
-  unreadBytes?: number;
-  retransmits?: number;
-  bytesSent?: number;
-  bytesReceived?: number;
+  remote: Endpoint;
+  caState: 'Open' | 'Disorder' | 'CWR' | 'Recovery' | 'Loss';
+  /** By name, as in Linux: "cubic". */
+  congestionControl: string;
+  /** What is in use. */
+  options: ('timestamps' | 'sack' | 'wscale' | 'ecn' | 'ecnseen')[];
+  ecnMode: 'none' | 'classic' | 'accurate';
+  /** Retransmission timeouts in a row. */
+  retransmits: number;
+  /** Zero-window or keepalive probes in a row without an answer. */
+  probes: number;
+  /** Doublings of the RTO in force. */
+  backoff: number;
+  sndWscale: number;
+  rcvWscale: number;
+  rtoUs: number;
+  /** How long an ACK is delayed now; 0: not at all. */
+  atoUs: number;
+  rttUs: number;
+  rttvarUs: number;
+  minRttUs: number;
+  /** Payload of a full-sized segment sent. */
+  sndMss: number;
+  /** The largest segment that came. */
+  rcvMss: number;
+  /** Announced to the peer. */
+  advmss: number;
+  pmtu: number;
+  sndCwndBytes: number;
+  /** Absent until congestion was met. */
+  sndSsthreshBytes?: number;
+  /** Bytes offered by the peer. */
+  sndWnd: number;
+  /** Bytes offered to the peer. */
+  rcvWnd: number;
+  /** Sent and not acknowledged. */
+  unackedBytes: number;
+  /** Written and not sent. */
+  notsentBytes: number;
+  /** Received and not read; not Linux's. */
+  unreadBytes: number;
+  /** Thought to be in the network; not Linux's. */
+  flightBytes: number;
+  /** Outstanding, reported by SACK. */
+  sackedBytes: number;
+  /** Outstanding, thought lost and not yet sent again. */
+  lostBytes: number;
+  /** Outstanding, sent again and in flight. */
+  retransBytes: number;
+  /** That arrived, SACKed ones included. */
+  deliveredBytes: number;
+  /** Segments reported as marked by the network. */
+  deliveredCe: number;
+  /** Segments that came with the mark; not Linux's. */
+  receivedCe: number;
+  /** D-SACKs taken in (RFC 2883). */
+  dsackDups: number;
+  /** Segments that arrived behind later ones. */
+  reordSeen: number;
+  /** Segments that came out of order. */
+  rcvOoopack: number;
+  /** The round trip as the receiver sees it; 0: not known. */
+  rcvRttUs: number;
+  /** The most that was read in one such round trip. */
+  rcvSpaceBytes: number;
+  /** Bytes a second; 0: not known. */
+  deliveryRate: number;
+  /** The application had nothing more to send while it was measured. */
+  deliveryRateAppLimited: boolean;
+  /** Bytes a second; absent: not paced. */
+  pacingRate?: number;
+  /** Bytes a second; absent: no limit. */
+  maxPacingRate?: number;
+  lastDataSentMs?: number;
+  lastDataRecvMs?: number;
+  lastAckRecvMs?: number;
+  /** Retransmissions included. */
+  bytesSent: number;
+  bytesRetrans: number;
+  bytesAcked: number;
+  bytesReceived: number;
+  segsOut: number;
+  segsIn: number;
+  dataSegsOut: number;
+  dataSegsIn: number;
+  totalRetrans: number;
+  /** Something was to be sent or acknowledged; the next two are parts of it. */
+  busyTimeUs: number;
+  /** The peer's window was used up. */
+  rwndLimitedUs: number;
+  /** The program waited for room in the send buffer while all was sent. */
+  sndbufLimitedUs: number;
+  totalRto: number;
+  totalRtoRecoveries: number;
+  totalRtoTimeMs: number;
 }
+
+/** A connection or a listener of the user stack. Of a listener, and in TIME-WAIT, only the first are there. */
+export type SocketInfo = Pick<TcpInfo, 'state' | 'local'> & Partial<TcpInfo>;
 
 /** How many sockets went to which stack. */
 export interface RouteCounts {

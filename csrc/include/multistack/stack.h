@@ -194,7 +194,7 @@ struct mst_stack_counter {
 
 /* The counters in the order of MST_STACK_COUNTER_MAP, then drops that Linux counts too ("drops.TCP_PAWS"), for those
  * who list them. Static. NULL: no counter has this index, nor any higher one. */
-const struct mst_stack_counter *mst_stack_counter(size_t index);
+const struct mst_stack_counter *mst_stack_counter_at(size_t index);
 
 /* Hold a local tuple before its use. Port 0 takes any free port. A tuple that is bound already in this stack is shared
  * while it has no listener (the meaning of SO_REUSEADDR). 0 or what net.lease returned. The binding belongs to the

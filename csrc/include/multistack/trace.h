@@ -22,7 +22,8 @@ extern "C" {
   X(RTT_SAMPLED, "rtt_sampled", "a round trip was measured")                                                           \
   X(TIMER_EXPIRED, "timer_expired", "a timer went off; that of pacing is not told")                                    \
   X(SEGMENT_LOST, "segment_lost", "[seq, end) is thought lost")                                                        \
-  X(RECOVERY_ENTERED, "recovery_entered", "loss was found without a timeout (RFC 6582, RFC 6675, RFC 8985)")           \
+  X(RECOVERY_ENTERED, "recovery_entered",                                                                              \
+    "loss was found without a timeout, or the network has marked: the window shrinks")                                 \
   X(RECOVERY_LEFT, "recovery_left", "all that was outstanding when recovery began is acknowledged")                    \
   X(TIMEOUT, "timeout", "the retransmission timeout: all that is outstanding is thought lost (RFC 6298 5.4)")          \
   X(TAIL_LOSS_PROBE, "tail_loss_probe", "a probe for a lost tail (RFC 8985 7)")                                        \

@@ -32,7 +32,7 @@ void mst__recovery_enter(struct mst_conn *conn, enum mst__recovery_phase phase) 
   probe_forget(conn);
   if (phase == MST__PHASE_RECOVERY) count(conn);
   mst__ecn_window_reduced(conn, phase == MST__PHASE_CWR ? MST__CC_ECN : MST__CC_LOSS);
-  if (reducing) return; /* once a window */
+  if (reducing) return mst__trace(conn, MST_TRACE_RECOVERY_ENTERED); /* once a window */
   mst__undo_remember(conn);
   mst__prr_begin(conn);
   enum mst__cc_signal signal = phase == MST__PHASE_CWR ? MST__CC_ECN : MST__CC_LOSS;

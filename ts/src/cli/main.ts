@@ -20,6 +20,7 @@ program
   .option('--policy <rules>', 'which listens and connects go to the user stack')
   .option('--pcap <file>', 'record the packets of the user stack as pcapng')
   .option('--congestion-control <name>', 'cubic (the default), newreno or bbr')
+  .option('--trace <file>', 'write what happens on each connection, event by event; multistack plot draws it')
   .option(
     '--stats [file]',
     'write the statistics of the user stack at exit and at SIGUSR2: a table to stderr, JSON to a file',

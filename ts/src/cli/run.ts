@@ -9,6 +9,7 @@ export interface RunOptions {
   policy?: string;
   pcap?: string;
   congestionControl?: string;
+  trace?: string;
   /** A file, or true: stderr. */
   stats?: string | boolean;
 }
@@ -46,6 +47,7 @@ export function environment(inherited: NodeJS.ProcessEnv, options: RunOptions): 
     ...(options.stats && { MULTISTACK_STATS: options.stats === true ? '-' : path.resolve(options.stats) }),
     ...(options.pcap !== undefined && { MULTISTACK_PCAP: path.resolve(options.pcap) }),
     ...(options.congestionControl !== undefined && { MULTISTACK_CONGESTION_CONTROL: options.congestionControl }),
+    ...(options.trace !== undefined && { MULTISTACK_TRACE: path.resolve(options.trace) }),
   };
 }
 
