@@ -157,6 +157,7 @@ struct mst_conn {
   uint32_t unacked_segment_bytes;
   bool fin_pending;
   uint8_t quickacks;
+  uint16_t last_segment_bytes;
   uint16_t acks_owed; /* duplicates owed to segments out of order */
   struct mst__sack sack;
 
@@ -447,6 +448,9 @@ void mst__window_update(struct mst_conn *conn, const struct mst__tcp *tcp);
 void mst__text_input(struct mst_conn *conn, struct mst__tcp *tcp);
 /* RFC 5681 4.2: one ACK more, at once and of its own, so that the sender can count them. */
 void mst__owe_ack(struct mst_conn *conn);
+/* delayed_ack.c: a segment with text has come, in order or not; and `bytes` in order are to be acknowledged. */
+void mst__text_came(struct mst_conn *conn, const struct mst__tcp *tcp);
+void mst__ack_schedule(struct mst_conn *conn, uint32_t bytes);
 /* Our SYN is acknowledged: from SYN-SENT or SYN-RECEIVED to ESTABLISHED or, shut down already, FIN-WAIT-1. */
 void mst__syn_acked(struct mst_conn *conn, const struct mst__tcp *tcp);
 

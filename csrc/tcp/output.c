@@ -29,8 +29,7 @@ uint32_t mst__packet_payload_max(const struct mst_conn *conn) {
 void mst__retransmit_timer_start(struct mst_conn *conn) {
   mst_stack *stack = conn->stack;
   if (!conn->first_unanswered_ns) conn->first_unanswered_ns = stack->now_ns;
-  if (!mst__timer_is_set(conn, MST__TIMER_RETRANSMIT))
-    mst__retransmit_timer_set(conn);
+  if (!mst__timer_is_set(conn, MST__TIMER_RETRANSMIT)) mst__retransmit_timer_set(conn);
 }
 
 static int send_syn(struct mst_conn *conn) {

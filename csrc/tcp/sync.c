@@ -81,7 +81,10 @@ static void trim(struct mst_conn *conn, struct mst__tcp *tcp) {
     tcp->urgent = tcp->urgent > cut ? (uint16_t)(tcp->urgent - cut) : 0;
     tcp->payload += cut;
     tcp->payload_bytes -= cut;
-    if (tcp->payload_bytes + cut > 0) conn->ack_now = true; /* the peer sends what we have */
+    if (tcp->payload_bytes + cut > 0) { /* the peer sends what we have */
+      conn->ack_now = true;
+      conn->quickacks = MST__QUICKACKS;
+    }
   }
   uint32_t room = mst__seq_gt(conn->rcv_adv, tcp->seq) ? conn->rcv_adv - tcp->seq : 0;
   if (tcp->payload_bytes > room) {

@@ -1,4 +1,4 @@
-/* Urgent pointer, segment text and FIN (RFC 9293 3.10.7.4, sixth to eighth), and when to acknowledge. */
+/* Urgent pointer, segment text and FIN (RFC 9293 3.10.7.4, sixth to eighth). */
 #include "tcp/trace.h"
 
 /* RFC 9293 3.8.5, with the urgent pointer of RFC 6093 (it points behind the last urgent byte). */
@@ -10,19 +10,6 @@ static void urgent_input(struct mst_conn *conn, const struct mst__tcp *tcp) {
   conn->rcv_up = up;
   conn->urgent = true;
   mst__conn_notify(conn, MST_EV_READABLE);
-}
-
-/* RFC 9293 3.8.6.3: at least every second full-sized segment, within 500 ms; at once while the peer starts. */
-static void schedule_ack(struct mst_conn *conn, uint32_t bytes) {
-  uint32_t full = mst__conn_announced_mss(conn);
-  uint32_t segment = bytes < full ? bytes : full;
-  if (segment > conn->rcv_mss) conn->rcv_mss = segment;
-  conn->unacked_segment_bytes += bytes;
-  mst__output_wanted(conn);
-  if (conn->quickacks || conn->unacked_segment_bytes >= 2 * conn->rcv_mss)
-    conn->ack_now = true;
-  else if (!mst__timer_is_set(conn, MST__TIMER_DELACK))
-    mst__timer_set(conn, MST__TIMER_DELACK, conn->stack->now_ns + MST__DELACK_NS);
 }
 
 static void borrow_noted(struct mst_conn *conn) {
@@ -72,14 +59,9 @@ static void in_order(struct mst_conn *conn, const struct mst__tcp *tcp) {
   if (conn->recvq.borrowed) borrow_noted(conn);
   if (conn->rcv_nxt == before) return;
   conn->bytes_received += conn->rcv_nxt - before;
-  schedule_ack(conn, tcp->payload_bytes);
+  mst__ack_schedule(conn, tcp->payload_bytes);
   mst__recv_tuning_sample(conn, tcp);
   mst__conn_notify(conn, MST_EV_READABLE);
-}
-
-void mst__owe_ack(struct mst_conn *conn) {
-  if (conn->acks_owed < UINT16_MAX) conn->acks_owed++;
-  mst__output_wanted(conn);
 }
 
 static void out_of_order(struct mst_conn *conn, const struct mst__tcp *tcp) {
@@ -89,6 +71,7 @@ static void out_of_order(struct mst_conn *conn, const struct mst__tcp *tcp) {
   conn->rcv_ooopack++;
   uint32_t room = 2 * conn->receive_buffer_bytes;
   room = queue->memory_bytes < room ? room - queue->memory_bytes : 0;
+  conn->quickacks = MST__QUICKACKS;
   conn->stack->stats.tcp_ofo_queue++;
   if (!mst__recvq_insert(queue, conn->stack, text, room, &duplicate)) mst__drop(conn->stack, MST_DROP_TCP_OFO_FULL);
   mst__sack_duplicate(conn, duplicate);
@@ -130,7 +113,7 @@ void mst__text_input(struct mst_conn *conn, struct mst__tcp *tcp) {
     conn->fin_pending = true;
     conn->fin_seq = tcp->seq + tcp->payload_bytes;
   }
-  if (tcp->payload_bytes) conn->last_data_received_ns = conn->stack->now_ns;
+  if (tcp->payload_bytes) mst__text_came(conn, tcp);
   if (tcp->seq != conn->rcv_nxt) {
     if (tcp->payload_bytes) return out_of_order(conn, tcp);
     if (tcp->flags & MST__FIN) mst__owe_ack(conn);
