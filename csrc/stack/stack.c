@@ -67,7 +67,6 @@ int mst_stack_create(const struct mst_stack_options *options, mst_stack **out) {
   stack->net = options->net;
   stack->trace = options->trace;
   stack->trace_ctx = options->trace_ctx;
-  stack->ip_id = (uint16_t)mst__random32(stack);
   stack->priority_state = (uint64_t)mst__random32(stack) << 32 | 1; /* not 0 */
   mst__list_init(&stack->output);
   mst__list_init(&stack->events);

@@ -71,7 +71,6 @@ struct mst_stack {
   struct mst__list output;   /* connections with something to send, by output_node */
   struct mst__list events;   /* connections and others with something to tell: struct mst__notice */
   struct mst__list borrowed; /* connections that still point into the packets of this input */
-  uint16_t ip_id;
   uint64_t priority_state; /* of mst__priority */
   struct mst__memory memory;
   struct mst__tcp_stack tcp;

@@ -164,13 +164,11 @@ static uint32_t mtu_to(const mst_udp *udp, const struct mst_addr *destination, u
 
 static size_t build_headers(const mst_udp *udp, uint8_t *out, const struct mst_addr *source,
                             const struct mst_endpoint *remote, uint32_t payload_bytes) {
-  mst_stack *stack = stack_of(udp);
   uint32_t udp_bytes = MST__UDP_HEADER_BYTES + payload_bytes;
   struct mst__ip_fields ip = {
       .source = source,
       .destination = &remote->addr,
       .payload_bytes = udp_bytes,
-      .id = stack->ip_id++,
       .protocol = MST_UDP,
       .ttl = 64,
   };

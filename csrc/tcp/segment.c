@@ -15,15 +15,21 @@ static void put_partial_checksum(uint8_t *tcp_header, const struct mst_addr *sou
   __builtin_memcpy(tcp_header + 16, &sum, 2);
 }
 
+/* Each connection counts for itself from a secret number on: a counter that others share tells how much is sent to
+ * them, and with that what (the idle scan). What belongs to no connection has 0, as it is never fragmented (RFC
+ * 6864 4.1). */
+static uint16_t ip_id(const struct mst_conn *conn) {
+  return (uint16_t)((conn->ts_offset ^ conn->ts_offset >> 16) + conn->segs_out);
+}
+
 /* Lay IP and TCP header into `headers`; returns where they begin and sets *bytes. */
-static uint8_t *build_headers(mst_stack *stack, uint8_t headers[HEADERS_MAX], const struct mst__ip_fields *ip,
-                              const struct mst__tcp *tcp, uint32_t payload_bytes, uint32_t *bytes) {
+static uint8_t *build_headers(uint8_t headers[HEADERS_MAX], const struct mst__ip_fields *ip, const struct mst__tcp *tcp,
+                              uint32_t payload_bytes, uint32_t *bytes) {
   uint32_t ip_bytes = mst_addr_is_ip4(ip->destination) ? MST__IP4_HEADER_BYTES : MST__IP6_HEADER_BYTES;
   uint32_t tcp_bytes = (uint32_t)mst__tcp_build(headers + ip_bytes, tcp);
   struct mst__ip_fields fields = *ip;
   fields.payload_bytes = tcp_bytes + payload_bytes;
   fields.protocol = MST_TCP;
-  fields.id = stack->ip_id++;
   mst__ip_build(headers, &fields);
   put_partial_checksum(headers + ip_bytes, ip->source, ip->destination, fields.payload_bytes);
   *bytes = ip_bytes + tcp_bytes;
@@ -140,11 +146,14 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
 
   uint8_t headers[HEADERS_MAX];
   uint32_t header_bytes;
-  struct mst__ip_fields ip = {
-      .source = &conn->flow.local_addr, .destination = &conn->flow.remote_addr, .ttl = conn->ttl, .tos = conn->tos};
+  struct mst__ip_fields ip = {.source = &conn->flow.local_addr,
+                              .destination = &conn->flow.remote_addr,
+                              .id = ip_id(conn),
+                              .ttl = conn->ttl,
+                              .tos = conn->tos};
   bool ecn = conn->ecn.mode || tcp.flags & MST__SYN;
   if (ecn) ip.tos |= mst__ecn_mark(conn, &tcp, payload);
-  packet.iov[0].base = build_headers(stack, headers, &ip, &tcp, payload, &header_bytes);
+  packet.iov[0].base = build_headers(headers, &ip, &tcp, payload, &header_bytes);
   packet.iov[0].len = header_bytes;
   packet.len = header_bytes + payload;
   int rc = mst__stack_output(stack, &packet);
@@ -179,7 +188,7 @@ int mst__reply_send(mst_stack *stack, const struct mst__reply *reply) {
   uint32_t bytes;
   struct mst__ip_fields ip = {.source = &reply->source, .destination = &reply->destination, .ttl = 64};
   struct mst_packet packet = {.flags = MST_CSUM_PARTIAL, .iov_count = 1};
-  packet.iov[0].base = build_headers(stack, headers, &ip, &tcp, 0, &bytes);
+  packet.iov[0].base = build_headers(headers, &ip, &tcp, 0, &bytes);
   packet.iov[0].len = packet.len = bytes;
   int rc = mst__stack_output(stack, &packet);
   if (rc) return rc;

@@ -201,6 +201,39 @@ static void blind_ack(void **state) {
   script_close(s);
 }
 
+/* The idle scan, and all that counts somebody else's packets: the IP identification of one connection tells nothing of
+ * what others have sent (RFC 6864; DF is set). */
+static void idle_scan(void **state) {
+  (void)state;
+  struct script *s = script_open(NULL);
+  script_establish(s, "mss 1000", 1000);
+  uint16_t port = s->peer_port;
+  uint32_t iss = s->iss;
+  script_in(s, ". 0 ack 1");
+  script_out(s, ". 1 ack 1");
+  uint16_t before = sim_get16(s->last_packet->bytes + 4);
+  s->peer_port++;
+  s->iss_known = false;
+  script_establish(s, "mss 1000", 1000);
+  for (uint32_t i = 0; i < 10; i++) {
+    in_line(s, "P. %u:%u ack 1", 1 + i * 10, 11 + i * 10);
+    script_out(s, ". 1");
+  }
+  script_in(s, ". 1 ack 900000 win 1000");
+  script_drain(s);
+  assert_int_not_equal(sim_get16(s->last_packet->bytes + 4), before);
+  s->peer_port = 1;
+  script_in(s, ". 1 ack 77");
+  script_out(s, "R 77");
+  assert_int_equal(sim_get16(s->last_packet->bytes + 4), 0);
+  s->peer_port = port;
+  s->iss = iss;
+  script_in(s, ". 0 ack 1");
+  script_out(s, ". 1 ack 1");
+  assert_int_equal((uint16_t)(sim_get16(s->last_packet->bytes + 4) - before), 1);
+  script_close(s);
+}
+
 /* --- two ends that contradict each other --- */
 
 /* Each answers the other's nonsense with an ACK that is nonsense there. It ends. */
@@ -565,6 +598,7 @@ int main(void) {
       cmocka_unit_test(blind_syn),
       cmocka_unit_test(blind_data),
       cmocka_unit_test(blind_ack),
+      cmocka_unit_test(idle_scan),
       cmocka_unit_test(ack_storm),
       cmocka_unit_test(ack_storm_in_time_wait),
       cmocka_unit_test(ack_division),
