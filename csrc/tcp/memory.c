@@ -18,8 +18,11 @@ void mst__memory_init(mst_stack *stack, uint64_t max_bytes) {
 
 bool mst__memory_grant(mst_stack *stack, uint64_t bytes) {
   struct mst__memory *memory = &stack->memory;
-  if (!memory->pressure) stack->stats.tcp_memory_pressures++;
-  memory->pressure = true;
+  /* Nothing would end a pressure that began with so little in use: only what is given back does. */
+  if (!memory->pressure && stack->stats.memory_bytes >= memory->low_bytes) {
+    stack->stats.tcp_memory_pressures++;
+    memory->pressure = true;
+  }
   return bytes <= memory->max_bytes;
 }
 

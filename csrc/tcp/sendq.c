@@ -20,6 +20,11 @@ static uint32_t chunk_capacity(const struct mst__sendq *queue, size_t bytes) {
 static struct mst__send_chunk *chunk_add(struct mst__sendq *queue, mst_stack *stack, size_t bytes) {
   uint32_t capacity = chunk_capacity(queue, bytes);
   struct mst__send_chunk *chunk = mst__payload_alloc(stack, sizeof *chunk + capacity);
+  /* Nothing is short, the piece was: a little is better than nothing. */
+  if (!chunk && !stack->memory.pressure && capacity + sizeof *chunk > chunk_sizes[0]) {
+    capacity = chunk_sizes[0] - (uint32_t)sizeof *chunk;
+    chunk = mst__payload_alloc(stack, sizeof *chunk + capacity);
+  }
   if (!chunk) return NULL;
   *chunk = (struct mst__send_chunk){.capacity = capacity};
   if (queue->last)

@@ -144,6 +144,12 @@ void mst__sent_mark_lost(struct mst_conn *conn, struct mst__sent *sent) {
   mst__trace_lost(conn, sent->node.seq, sent->end);
 }
 
+void mst__sent_first_goes_next(struct mst_conn *conn) {
+  struct mst__sent *first = mst__sent_first(&conn->sent);
+  mst__list_remove(&first->place);
+  mst__list_insert_before(conn->sent.lost.next, &first->place);
+}
+
 /* `later` begins where `sent` ends and is counted as `sent` is. */
 static void join(struct mst_conn *conn, struct mst__sent *sent, struct mst__sent *later) {
   sent->end = later->end;

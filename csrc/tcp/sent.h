@@ -64,6 +64,8 @@ struct mst__sent *mst__sent_split(struct mst_conn *conn, struct mst__sent *sent,
 /* It was sent again, now. */
 void mst__sent_again(struct mst_conn *conn, struct mst__sent *sent);
 void mst__sent_mark_lost(struct mst_conn *conn, struct mst__sent *sent);
+/* The first of all, which is lost, is the first to be sent again. */
+void mst__sent_first_goes_next(struct mst_conn *conn);
 /* Everything but what is SACKed, in order, and what lies together as one: the path MTU has shrunk or the window closed,
  * and segments are cut anew. No sign of congestion. */
 void mst__sent_mark_all_lost(struct mst_conn *conn);

@@ -72,8 +72,8 @@ static void draw_faults(struct world *w, int side, struct sim_link *link) {
   }
   if (world_with(w, WITH_bad_times, side, 6)) {
     link->bad_start = chance(w, 10000);
-    link->bad_end = 200000 + chance(w, 800000);
-    link->bad_loss = 300000 + chance(w, 500000);
+    link->bad_end = 500000 + chance(w, 500000); /* eight losses in a row end a connection that nobody holds */
+    link->bad_loss = 100000 + chance(w, 300000);
   }
   if (world_with(w, WITH_by_index, side, 5)) {
     uint64_t *lose = w->index_losses[side], at = 0;
@@ -106,7 +106,7 @@ static void draw_strip(struct world *w, int side) {
     sim_box_add(node, sim_box_strip(w->sim, &strip));
   }
   if (world_with(w, WITH_bleach, side, 8)) {
-    struct sim_bleach_options bleach = {world_draw(w, 2), world_draw(w, 2), world_draw(w, 2), .drop_ecn_syn = false};
+    struct sim_bleach_options bleach = {world_draw(w, 2), world_draw(w, 2), world_draw(w, 2), world_draw(w, 4) == 0};
     sim_box_add(node, sim_box_bleach(w->sim, &bleach));
   }
 }
@@ -173,6 +173,9 @@ static bool draw_stack(struct world *w, int side) {
     options.receive_buffer_bytes = buffers[world_draw(w, 5)];
   }
   options.no_sack = world_with(w, WITH_no_sack, side, 8);
+  if (world_with(w, WITH_ecn, side, 2)) options.ecn = (enum mst_ecn)(1 + world_draw(w, 3));
+  if (world_with(w, WITH_cookies, side, 8)) options.syn_cookies = MST_SYN_COOKIES_ALWAYS;
+  if (world_with(w, WITH_memory_max, side, 10)) options.memory_max_bytes = 40000 + world_draw_logarithmic(w, 22);
   draw_from(w, 1000 + (uint64_t)side);
   struct sim_memory memory = {.random = {world_draw(w, UINT64_MAX)}};
   struct sim_node *node = sim_add_stack_with(w->sim, &options, memory);
@@ -189,8 +192,13 @@ static bool draw_stack(struct world *w, int side) {
   draw_time(w, side, &node->out);
   draw_faults(w, side, &node->out);
   uint64_t send = options.send_buffer_bytes ? options.send_buffer_bytes : 4u << 20;
-  uint64_t receive = options.receive_buffer_bytes ? options.receive_buffer_bytes : 4u << 20;
+  uint64_t receive = options.receive_buffer_bytes ? options.receive_buffer_bytes : 6u << 20;
   w->memory_bytes_max[side] = 2 * 1024 * 1024 + w->connections * (send + 3 * receive);
+  /* What a stack has before its first connection is not counted. */
+  if (options.memory_max_bytes) w->memory_bytes_max[side] = options.memory_max_bytes + 40000;
+  w->may_fail |= options.memory_max_bytes != 0;
+  /* When a cookie's ACK is lost, its sender has to speak first, before the cookie is too old. */
+  w->keepalive |= options.syn_cookies == MST_SYN_COOKIES_ALWAYS;
   return true;
 }
 
@@ -211,7 +219,10 @@ static void draw_end(struct world *w, uint32_t i, int side) {
   };
   e->by_peek = world_with(w, WITH_peek, salt, 2);
   e->nodelay = world_with(w, WITH_nodelay, salt, 2);
+  if (e->nodelay && !(w->on >> WITH_memory_max & 1))
+    w->memory_bytes_max[side] += 128 * e->to_send; /* a record a byte */
   e->meddles = world_with(w, WITH_meddle, salt, 6);
+  w->recuts[side] |= e->nodelay || e->meddles; /* small segments go again as one */
   if (e->meddles) w->memory_bytes_max[side] += 4u << 20;
   if (world_with(w, WITH_pause, salt, 3)) e->pause_chance = chance(w, 20000);
   if (side == 0) e->shut_late = world_with(w, WITH_shut_late, salt, 3);
@@ -268,6 +279,7 @@ bool world_draw_all(struct world *w) {
     w->ends[i][0].to_receive = w->ends[i][1].to_send;
     w->ends[i][1].to_receive = w->ends[i][0].to_send;
   }
-  w->stall_ns = w->may_fail ? 3600 * SIM_S : stall_bound(w);
+  w->may_fail |= w->keepalive && (lost(&w->node[0]->out) > 0 || lost(&w->node[1]->out) > 0);
+  w->stall_ns = w->may_fail ? 3600 * SIM_S : stall_bound(w) + (w->keepalive ? 200 * SIM_S : 0);
   return true;
 }

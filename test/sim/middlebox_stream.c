@@ -214,6 +214,10 @@ static void thin_packet(struct sim_box *box, const struct sim_hop *hop, uint8_t 
   if (held && pure) {
     struct sim_tcp_view last;
     sim_tcp_view(held->packet, held->bytes, &last);
+    if (view.seq != last.seq) { /* a keepalive probe, or an answer to one */
+      hand_on(held);
+      return hold(holding, hop, &view, packet, bytes);
+    }
     if (after(last.ack, view.ack)) return; /* it is late, and tells nothing */
     memcpy(held->packet, packet, bytes);
     held->bytes = bytes;

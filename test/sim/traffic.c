@@ -114,13 +114,13 @@ static void write_some(struct end *e) {
 static void meddle(struct end *e) {
   static const char *const congestion[] = {"cubic", "newreno", "bbr"};
   struct world *w = e->world;
-  uint64_t what = below(w, 6);
-  switch (what) {
+  switch (below(w, 7)) {
   case 0: mst_conn_set_option(e->conn, MST_TCP_NODELAY, (int64_t)below(w, 2)); break;
   case 1: mst_conn_set_option(e->conn, MST_TCP_SEND_BUFFER, 4096 + (int64_t)below(w, 1 << 20)); break;
   case 2: mst_conn_set_option(e->conn, MST_TCP_RECEIVE_BUFFER, 4096 + (int64_t)below(w, 1 << 20)); break;
   case 3: mst_conn_set_option(e->conn, MST_TCP_MAX_PACING_RATE, 100000 + (int64_t)below(w, 1 << 24)); break;
   case 4: mst_conn_set_option(e->conn, MST_TCP_TOS, (int64_t)below(w, 256)); break;
+  case 5: mst_conn_set_option(e->conn, MST_TCP_NOTSENT_LOWAT, (int64_t)below(w, 1 << 17)); break;
   default: mst_conn_set_congestion_control(e->conn, congestion[below(w, 3)]); break;
   }
 }
@@ -154,7 +154,7 @@ void traffic_adopt(struct end *e, mst_conn *conn) {
   e->conn = conn;
   e->can_read = e->can_write = true;
   if (e->nodelay) mst_conn_set_option(conn, MST_TCP_NODELAY, 1);
-  if (e->world->may_fail) { /* the reset of a peer that is gone may be lost */
+  if (e->world->may_fail || e->world->keepalive) { /* the reset of a peer that is gone may be lost */
     mst_conn_set_option(conn, MST_TCP_KEEPALIVE_IDLE, 60000);
     mst_conn_set_option(conn, MST_TCP_KEEPALIVE, 1);
   }

@@ -242,11 +242,31 @@ static void crowd_of_lazy_readers(void **state) {
   assert_int_equal(sim_free(crowd.sim), 0);
 }
 
+/* A limit that one large piece would break does not turn a writer away for good. */
+static void a_small_limit_serves(void **state) {
+  (void)state;
+  static char data[65536];
+  struct script *s = script_open(&(struct script_options){.stack.memory_max_bytes = 48000});
+  script_establish(s, "mss 1000,sackOK,wscale 7", 65535);
+  for (uint32_t sent = 0; sent < 1000000;) {
+    ptrdiff_t n = mst_write(s->conn, data, sizeof data);
+    assert_true(n > 0);
+    sent += (uint32_t)n;
+    for (uint32_t acked = s->last.ack; acked != sent + 1;) {
+      script_flush(s);
+      while (script_next(s, 0)) acked = s->last.seq - s->iss + s->last.data_bytes;
+      in_line(s, ". 1 ack %u win %u", acked, 65535);
+    }
+    script_events(s);
+  }
+  script_close(s);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(window_closes),         cmocka_unit_test(others_go_on),
       cmocka_unit_test(writer_is_turned_away), cmocka_unit_test(acknowledged_stays),
-      cmocka_unit_test(crowd_of_lazy_readers),
+      cmocka_unit_test(crowd_of_lazy_readers), cmocka_unit_test(a_small_limit_serves),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -108,6 +108,8 @@ static void rack_on_timeout(struct mst_conn *conn) {
     if (sent->flags & (MST__SENT_SACKED | MST__SENT_LOST)) continue;
     if (sent == first || sent->sent_ns + allowed_ns <= now_ns) mst__sent_mark_lost(conn, sent);
   }
+  /* RFC 6298 5.4: the earliest goes again, and where ACKs tell nothing else it is all that helps. */
+  if (first && first->flags & MST__SENT_LOST) mst__sent_first_goes_next(conn);
 }
 
 const struct mst__loss_ops mst__loss_rack = {

@@ -125,8 +125,7 @@ void mst__recovery_retransmitted(struct mst_conn *conn, struct mst__sent *sent, 
   if (bytes < mst__sent_bytes(sent)) mst__sent_split(conn, sent, sent->node.seq + bytes);
   mst__sent_again(conn, sent);
   /* Or the timer might go off before the answer can be here. */
-  if (sent->node.seq == conn->snd_una && !conn->retries && r->phase != MST__PHASE_OPEN)
-    mst__retransmit_timer_set(conn);
+  if (sent->node.seq == conn->snd_una && !conn->retries && r->phase != MST__PHASE_OPEN) mst__retransmit_timer_set(conn);
   r->undo_retransmits += bytes;
   if (r->retransmit_seen) return;
   r->retransmit_seen = true;

@@ -45,6 +45,8 @@ static void reverse(struct mst_conn *conn, struct mst__ack *ack) {
     if (conn->cc.cwnd < r->prior_cwnd) conn->cc.cwnd = r->prior_cwnd;
     if (conn->cc.ssthresh < r->prior_ssthresh) conn->cc.ssthresh = r->prior_ssthresh;
     if (conn->cc.ops->on_undo) conn->cc.ops->on_undo(&conn->cc);
+  } else if (r->phase != MST__PHASE_LOSS && !conn->cc.ops->rate_based) {
+    conn->cc.cwnd = conn->cc.ssthresh; /* the reduction is over at once */
   }
   ack->was_recovering = true;
   r->undo_known = false;
