@@ -83,7 +83,7 @@ static void tell_congestion_control(struct mst_conn *conn, const struct mst__ack
       .lost = conn->sent.lost_total,
       .prior_lost = conn->sent.lost_total,
       .reordering = conn->sack_ok && conn->recovery.rack.reordering_seen,
-      .cwnd_limited = mst__window_is_used(conn),
+      .cwnd_limited = mst__window_is_used(conn, conn->snd_nxt - ack->prior_una),
       .recovering = ack->was_recovering || governs_cwnd(conn) || ce_bytes,
   };
   sample_rate(conn, ack, &out);

@@ -343,17 +343,41 @@ void mst__writer_waits(struct mst_conn *conn);
 void mst__tell_writer(struct mst_conn *conn);
 
 /* --- window_use.c --- */
+void mst__window_use_restart(struct mst_conn *conn);
+void mst__window_use_account(struct mst_conn *conn);
+
 /* Data is about to go out, and may be the first after a rest. */
-void mst__window_use_start(struct mst_conn *conn);
-/* Data went out, or the window kept it back (conn->cwnd_limited). */
-void mst__window_use_note(struct mst_conn *conn);
-/* Whether the window is used enough to grow. */
-bool mst__window_is_used(const struct mst_conn *conn);
+static inline void mst__window_use_start(struct mst_conn *conn) {
+  if (conn->snd_una == conn->snd_nxt) mst__window_use_restart(conn);
+}
+/* Data went out, or the window kept it back (conn->cwnd_limited). There is nothing to say of a small window that is not
+ * half used. */
+static inline void mst__window_use_note(struct mst_conn *conn) {
+  const struct mst__window_use *use = &conn->window_use;
+  uint32_t outstanding = conn->snd_nxt - conn->snd_una, half = conn->cc.cwnd / 2;
+  if (conn->cwnd_limited || use->limited || outstanding > half || use->outstanding > half || half > 5 * conn->cc.mss)
+    mst__window_use_account(conn);
+}
+/* Whether the window is used enough to grow, with so many bytes outstanding. Slow start doubles it in a round, so half
+ * of it is enough to show that the rest is wanted. */
+static inline bool mst__window_is_used(const struct mst_conn *conn, uint32_t outstanding) {
+  const struct mst__window_use *use = &conn->window_use;
+  if (use->limited || conn->cc.ops->rate_based) return use->limited;
+  if (outstanding < use->outstanding) outstanding = use->outstanding;
+  return conn->cc.cwnd < conn->cc.ssthresh && conn->cc.cwnd / 2 < outstanding;
+}
 
 /* --- pacing.c --- */
+uint32_t mst__pacing_room(struct mst_conn *conn, uint32_t room);
+void mst__pacing_account(struct mst_conn *conn, uint32_t bytes);
+
 /* How much of `room` may go now: all, a quantum, or nothing and a timer is set. */
-uint32_t mst__pacing_limit(struct mst_conn *conn, uint32_t room);
-void mst__pacing_sent(struct mst_conn *conn, uint32_t bytes);
+static inline uint32_t mst__pacing_limit(struct mst_conn *conn, uint32_t room) {
+  return conn->cc.pacing_rate | conn->pacing_max ? mst__pacing_room(conn, room) : room;
+}
+static inline void mst__pacing_sent(struct mst_conn *conn, uint32_t bytes) {
+  if (conn->cc.pacing_rate | conn->pacing_max) mst__pacing_account(conn, bytes);
+}
 
 /* --- resend.c --- */
 /* Send again what loss recovery names. */

@@ -6,8 +6,8 @@
 #define QUANTUM_MIN_SEGMENTS 2u      /* and at least what calls forth an ACK */
 #define CATCH_UP_NS (2 * QUANTUM_NS) /* a timer that was late so much costs no throughput */
 
-/* Bytes a second; 0: not paced. */
-static inline uint64_t rate_of(const struct mst_conn *conn) {
+/* Bytes a second. */
+static uint64_t rate_of(const struct mst_conn *conn) {
   uint64_t rate = conn->cc.pacing_rate, max = conn->pacing_max;
   return max && (!rate || max < rate) ? max : rate;
 }
@@ -19,9 +19,9 @@ static uint32_t quantum(const struct mst_conn *conn, uint64_t rate) {
   return bytes > least ? (uint32_t)bytes : least;
 }
 
-uint32_t mst__pacing_limit(struct mst_conn *conn, uint32_t room) {
+uint32_t mst__pacing_room(struct mst_conn *conn, uint32_t room) {
   uint64_t rate = rate_of(conn);
-  if (!rate || !room) return room;
+  if (!room) return 0;
   if (conn->pacing_at_ns > conn->stack->now_ns) {
     mst__timer_set(conn, MST__TIMER_PACING, conn->pacing_at_ns);
     return 0;
@@ -30,9 +30,8 @@ uint32_t mst__pacing_limit(struct mst_conn *conn, uint32_t room) {
   return room < bytes ? room : bytes;
 }
 
-void mst__pacing_sent(struct mst_conn *conn, uint32_t bytes) {
+void mst__pacing_account(struct mst_conn *conn, uint32_t bytes) {
   uint64_t rate = rate_of(conn), now_ns = conn->stack->now_ns;
-  if (!rate) return;
   if (conn->pacing_at_ns + CATCH_UP_NS < now_ns) conn->pacing_at_ns = now_ns - CATCH_UP_NS;
   conn->pacing_at_ns += bytes * MST__SECOND / rate;
 }

@@ -19,7 +19,7 @@ static void decay(struct mst_conn *conn) {
   conn->cc.cwnd = conn->cc.cwnd / 2 + used / 2;
 }
 
-void mst__window_use_note(struct mst_conn *conn) {
+void mst__window_use_account(struct mst_conn *conn) {
   struct mst__window_use *use = &conn->window_use;
   uint32_t outstanding = conn->snd_nxt - conn->snd_una;
   bool limited = conn->cwnd_limited || outstanding + conn->cc.mss > conn->cc.cwnd;
@@ -30,7 +30,7 @@ void mst__window_use_note(struct mst_conn *conn) {
     use->end_seq = conn->snd_nxt;
   }
   uint64_t now_ns = conn->stack->now_ns;
-  if (mst__window_is_used(conn)) {
+  if (mst__window_is_used(conn, outstanding)) {
     use->starved_bytes = 0;
     use->full_at_ns = now_ns;
     return;
@@ -42,16 +42,9 @@ void mst__window_use_note(struct mst_conn *conn) {
   use->full_at_ns = now_ns;
 }
 
-/* Slow start doubles the window in a round, so half of it is enough to show that the rest is wanted. */
-bool mst__window_is_used(const struct mst_conn *conn) {
-  if (conn->window_use.limited || conn->cc.ops->rate_based) return conn->window_use.limited;
-  return conn->cc.cwnd < conn->cc.ssthresh && conn->cc.cwnd / 2 < conn->window_use.outstanding;
-}
-
-void mst__window_use_start(struct mst_conn *conn) {
+void mst__window_use_restart(struct mst_conn *conn) {
   struct mst__cc *cc = &conn->cc;
   uint64_t now_ns = conn->stack->now_ns, rest_ns = now_ns - conn->last_data_ns;
-  if (conn->snd_una != conn->snd_nxt) return;
   if (cc->ops->on_start) cc->ops->on_start(cc, now_ns);
   if (rest_ns <= conn->rto_ns || cc->ops->rate_based) return;
   /* Halved for each RTO of rest (RFC 2861 3.1), so a short one does not forget all; a long one leads to RFC 5681's
