@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -110,7 +111,7 @@ static int64_t interface_number(struct mst_pcap *pcap, const char *name) {
   if (!names) return -1;
   pcap->names = names;
   memset(pcap->names[pcap->name_count], 0, NAME_MOST);
-  memcpy(pcap->names[pcap->name_count], name, strnlen(name, NAME_MOST - 1));
+  snprintf(pcap->names[pcap->name_count], NAME_MOST, "%s", name);
   write_interface(pcap, pcap->names[pcap->name_count]);
   return pcap->name_count++;
 }
