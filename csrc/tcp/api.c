@@ -175,11 +175,8 @@ void mst_close(mst_conn *conn) {
   mst__list_remove(&conn->notice.node);
   conn->event = NULL;
   conn->orphan = true;
-  uint64_t now_ns = conn->stack->now_ns;
-  if (conn->state == MST_FIN_WAIT_2)
-    mst__timer_set(conn, MST__TIMER_END, now_ns + MST__FIN_WAIT_2_NS);
-  else if (conn->linger_ms > 0)
-    mst__timer_set(conn, MST__TIMER_END, now_ns + (uint64_t)conn->linger_ms * MST__MS);
+  conn->end_wanted = true; /* the clock may be behind here: it is right at the flush */
+  mst__output_wanted(conn);
 }
 
 void mst_conn_local(const mst_conn *conn, struct mst_endpoint *out) {

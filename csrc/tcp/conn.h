@@ -135,6 +135,7 @@ struct mst_conn {
   bool keepalive : 1;
   bool receive_buffer_fixed : 1; /* by the application: it does not follow what is read */
   bool offered_zero : 1;         /* the window that was offered last */
+  bool end_wanted : 1;           /* mst_close was called: the timer of the end is to be set */
   bool probe_window : 1; /* the persist timer went off: a byte may go beyond the window, or less than a segment into it
                           */
   uint8_t tos, ttl;

@@ -152,9 +152,19 @@ static int send_acks(struct mst_conn *conn) {
   return 0;
 }
 
+static void end_timer_start(struct mst_conn *conn) {
+  uint64_t now_ns = conn->stack->now_ns;
+  conn->end_wanted = false;
+  if (conn->state == MST_FIN_WAIT_2)
+    mst__timer_set(conn, MST__TIMER_END, now_ns + MST__FIN_WAIT_2_NS);
+  else if (conn->linger_ms > 0)
+    mst__timer_set(conn, MST__TIMER_END, now_ns + (uint64_t)conn->linger_ms * MST__MS);
+}
+
 int mst__output(struct mst_conn *conn) {
   int rc = 0;
   if (conn->state == MST_CLOSED || conn->state == MST_TIME_WAIT) return 0;
+  if (conn->end_wanted) end_timer_start(conn);
   if (conn->syn_wanted) rc = send_syn(conn);
   if (conn->state == MST_SYN_SENT) return rc;
   uint32_t snd_nxt = conn->snd_nxt;

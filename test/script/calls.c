@@ -108,6 +108,9 @@ static const struct {
     {"tos", MST_TCP_TOS},
     {"ttl", MST_TCP_TTL},
     {"max-pacing-rate", MST_TCP_MAX_PACING_RATE},
+    {"notsent-lowat", MST_TCP_NOTSENT_LOWAT},
+    {"user-timeout-advertised", MST_TCP_USER_TIMEOUT_ADVERTISED},
+    {"user-timeout-peer", MST_TCP_USER_TIMEOUT_PEER},
 };
 
 bool tcp_option_of(const char *name, enum mst_tcp_option *out) {
@@ -135,12 +138,10 @@ static const struct {
 } stack_options[] = {
 #define STACK_OPTION(name, field)                                                                                      \
   { name, offsetof(struct mst_stack_options, field), sizeof((struct mst_stack_options *)NULL)->field }
-    STACK_OPTION("send-buffer", send_buffer_bytes),
-    STACK_OPTION("receive-buffer", receive_buffer_bytes),
-    STACK_OPTION("conns-max", conns_max),
-    STACK_OPTION("ecn", ecn),
-    STACK_OPTION("syn-cookies", syn_cookies),
-    STACK_OPTION("no-sack", no_sack),
+    STACK_OPTION("send-buffer", send_buffer_bytes), STACK_OPTION("receive-buffer", receive_buffer_bytes),
+    STACK_OPTION("conns-max", conns_max),           STACK_OPTION("ecn", ecn),
+    STACK_OPTION("syn-cookies", syn_cookies),       STACK_OPTION("no-sack", no_sack),
+    STACK_OPTION("memory-max", memory_max_bytes),
 };
 
 void stack_option(struct run *run, char *arguments) {

@@ -246,6 +246,10 @@ static void expect_urgent(struct run *run, char *arguments) {
   compare(run, "urgent", mst_conn_urgent(conn_of(run)), arguments);
 }
 
+static void expect_urgent_bytes(struct run *run, char *arguments) {
+  compare(run, "what is to be read up to the urgent pointer", (int64_t)mst_conn_urgent_bytes(conn_of(run)), arguments);
+}
+
 /* How often the listener was told since the last such line. */
 static void expect_listener(struct run *run, char *arguments) {
   compare(run, "how often the listener was told", run->s->listener_calls, arguments);
@@ -267,11 +271,21 @@ void expect(struct run *run, char *arguments) {
     const char *name;
     void (*run)(struct run *run, char *arguments);
   } subjects[] = {
-      {"info", expect_info},      {"state", expect_state},       {"counter", expect_counter},
-      {"drop", expect_drop},      {"event", expect_event},       {"error", expect_error},
-      {"option", expect_option},  {"readable", expect_readable}, {"writable", expect_writable},
-      {"urgent", expect_urgent},  {"listener", expect_listener}, {"leases", expect_leases},
-      {"value", expect_computed}, {"recovery", expect_recovery},
+      {"info", expect_info},
+      {"state", expect_state},
+      {"counter", expect_counter},
+      {"drop", expect_drop},
+      {"event", expect_event},
+      {"error", expect_error},
+      {"option", expect_option},
+      {"readable", expect_readable},
+      {"writable", expect_writable},
+      {"urgent", expect_urgent},
+      {"urgent-bytes", expect_urgent_bytes},
+      {"listener", expect_listener},
+      {"leases", expect_leases},
+      {"value", expect_computed},
+      {"recovery", expect_recovery},
   };
   const char *subject = word_need(run, &arguments, "what to expect");
   for (size_t i = 0; i < sizeof subjects / sizeof *subjects; i++)
