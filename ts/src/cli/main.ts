@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { doctor } from './doctor/doctor.js';
+import { plot, type PlotOptions } from './plot/plot.js';
 import { UsageError, run, type RunOptions } from './run.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -30,6 +31,18 @@ program
   .addHelpText('after', '\nExample: multistack run --port xdp:lo --port xdp:eth0 -- node server.js')
   .action(async (command: string[], options: RunOptions) => {
     process.exitCode = await run(command, options);
+  });
+
+program
+  .command('plot')
+  .description('draw the time-sequence graph of a connection from a trace that run --trace has written')
+  .argument('<trace>', 'the file')
+  .option('-c, --conn <number>', 'which connection (see --list); without it the one that moved most')
+  .option('-d, --direction <which>', 'sent or received; without it the one with more data')
+  .option('-o, --output <file>', 'a .html page that can be zoomed, or a .svg picture (without it: TRACE.html)')
+  .option('-l, --list', 'list the connections of the trace')
+  .action(async (file: string, options: PlotOptions) => {
+    await plot(file, options);
   });
 
 program
