@@ -305,6 +305,9 @@ static inline bool mst__ecn_ack_due(const struct mst_conn *conn) {
 void mst__output_wanted(struct mst_conn *conn);
 /* Send all that may be sent. -MST_EAGAIN: the ring is full. */
 int mst__output(struct mst_conn *conn);
+/* The number of a segment without text: SND.NXT, but not beyond the peer's window, where a probe or FIN may have taken
+ * it: there no ACK or RST would be acceptable (RFC 9293 3.4), and two ends that probe each other would be deaf. */
+uint32_t mst__acceptable_seq(const struct mst_conn *conn);
 /* Where the queued bytes end, and with them where FIN stands. */
 uint32_t mst__queue_end(const struct mst_conn *conn);
 /* What the congestion window, and what the peer's window leaves to send. */

@@ -134,9 +134,14 @@ static int send_new(struct mst_conn *conn) {
   }
 }
 
+uint32_t mst__acceptable_seq(const struct mst_conn *conn) {
+  uint32_t edge = conn->snd_una + conn->snd_wnd;
+  return conn->state >= MST_ESTABLISHED && mst__seq_gt(conn->snd_nxt, edge) ? edge : conn->snd_nxt;
+}
+
 static int send_acks(struct mst_conn *conn) {
   uint32_t sent;
-  struct mst__segment ack = {.seq = conn->snd_nxt, .flags = MST__ACK};
+  struct mst__segment ack = {.seq = mst__acceptable_seq(conn), .flags = MST__ACK};
   if (conn->probe_wanted) {
     /* RFC 9293 3.8.4: a sequence number that is already acknowledged calls for an answer. */
     struct mst__segment probe = {.seq = conn->snd_una - 1, .flags = MST__ACK};

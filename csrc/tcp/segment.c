@@ -221,7 +221,7 @@ static void conn_reply(const struct mst_conn *conn, struct mst__reply *reply) {
       .destination = conn->flow.remote_addr,
       .source_port = conn->flow.local_port,
       .destination_port = conn->flow.remote_port,
-      .seq = conn->snd_nxt,
+      .seq = mst__acceptable_seq(conn),
       .ack = conn->rcv_nxt,
       .flags = MST__ACK,
       .options = {.has = conn->ts_ok ? MST__HAS_TIMESTAMPS : 0,

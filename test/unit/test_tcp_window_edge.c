@@ -40,6 +40,20 @@ static void old_ack_with_a_new_number(void **state) {
   script_close(s);
 }
 
+/* While a byte is out as a probe of a closed window, ACKs keep inside the window, or the peer could not take them. */
+static void acks_beside_a_probe(void **state) {
+  (void)state;
+  struct script *s = window_filled();
+  script_in(s, ". 1 ack 2001 win 0");
+  script_out_after(s, 200, ". 2001:2002 ack 1");
+  script_in(s, "P. 1:11 ack 2001 win 0");
+  script_out(s, ". 2001:2001 ack 11");
+  mst_abort(s->conn);
+  s->conn = NULL;
+  script_out(s, "R. 2001 ack 11");
+  script_close(s);
+}
+
 /* RFC 4015 3.2 opens the window by what was acknowledged, and that may be a few bytes. */
 static void undone_timeout_leaves_a_segment(void **state) {
   (void)state;
@@ -65,6 +79,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(new_ack_with_an_old_number),
       cmocka_unit_test(old_ack_with_a_new_number),
+      cmocka_unit_test(acks_beside_a_probe),
       cmocka_unit_test(undone_timeout_leaves_a_segment),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
