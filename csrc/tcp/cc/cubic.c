@@ -23,8 +23,8 @@
 static double cube_root(double x) {
   if (x <= 0) return 0;
   double guess = 1;
-  for (; guess * guess * guess < x; guess *= 2) continue;
-  for (; guess * guess * guess > 8 * x; guess /= 2) continue;
+  while (guess * guess * guess < x) guess *= 2;
+  while (guess * guess * guess > 8 * x) guess /= 2;
   for (int i = 0; i < 6; i++) guess -= (guess - x / (guess * guess)) / 3;
   return guess;
 }
