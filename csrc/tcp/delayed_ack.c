@@ -5,7 +5,9 @@
 
 /* A smaller size is believed when it comes twice and the peer had more to send. */
 static void measure(struct mst_conn *conn, const struct mst__tcp *tcp) {
-  uint32_t full = mst__conn_announced_mss(conn), bytes = tcp->gso_size ? tcp->gso_size : tcp->payload_bytes;
+  uint32_t bytes = tcp->gso_size ? tcp->gso_size : tcp->payload_bytes;
+  if (bytes == conn->rcv_mss && bytes == conn->last_segment_bytes) return;
+  uint32_t full = mst__conn_announced_mss(conn);
   if (bytes > full) bytes = full;
   bool again = bytes == conn->last_segment_bytes && !(tcp->flags & MST__PSH) && bytes >= MST__MSS_DEFAULT_IP4;
   if (bytes > conn->rcv_mss || again) conn->rcv_mss = bytes;
