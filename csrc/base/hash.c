@@ -35,20 +35,35 @@ static inline uint64_t load_little_endian(const uint8_t *p, size_t bytes) {
   return word;
 }
 
-uint64_t mst__hash(const struct mst__hash_key *key, const void *data, size_t bytes) {
-  const uint8_t *p = data;
-  uint64_t v[4] = {
-      key->k[0] ^ 0x736f6d6570736575,
-      key->k[1] ^ 0x646f72616e646f6d,
-      key->k[0] ^ 0x6c7967656e657261,
-      key->k[1] ^ 0x7465646279746573,
-  };
-  size_t left = bytes;
-  for (; left >= 8; left -= 8, p += 8) sip_compress(v, load_little_endian(p, 8));
-  sip_compress(v, (uint64_t)(bytes & 0xff) << 56 | load_little_endian(p, left));
+static inline void sip_begin(uint64_t v[4], const struct mst__hash_key *key) {
+  v[0] = key->k[0] ^ 0x736f6d6570736575;
+  v[1] = key->k[1] ^ 0x646f72616e646f6d;
+  v[2] = key->k[0] ^ 0x6c7967656e657261;
+  v[3] = key->k[1] ^ 0x7465646279746573;
+}
+
+static inline uint64_t sip_end(uint64_t v[4]) {
   v[2] ^= 0xff;
   for (int i = 0; i < 3; i++) sip_round(v);
   return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t mst__hash(const struct mst__hash_key *key, const void *data, size_t bytes) {
+  const uint8_t *p = data;
+  uint64_t v[4];
+  sip_begin(v, key);
+  size_t left = bytes;
+  for (; left >= 8; left -= 8, p += 8) sip_compress(v, load_little_endian(p, 8));
+  sip_compress(v, (uint64_t)(bytes & 0xff) << 56 | load_little_endian(p, left));
+  return sip_end(v);
+}
+
+uint64_t mst__hash_words(const struct mst__hash_key *key, uint64_t first, uint64_t second) {
+  uint64_t v[4];
+  sip_begin(v, key);
+  sip_compress(v, first);
+  sip_compress(v, second);
+  return sip_end(v);
 }
 
 /* --- the table --- */

@@ -13,6 +13,8 @@ struct mst__hash_key {
 
 /* SipHash-1-3 of `bytes` bytes. */
 uint64_t mst__hash(const struct mst__hash_key *key, const void *data, size_t bytes);
+/* The same rounds over two words: for keys of one fixed length. */
+uint64_t mst__hash_words(const struct mst__hash_key *key, uint64_t first, uint64_t second);
 
 struct mst__hash_node {
   struct mst__hash_node *next;

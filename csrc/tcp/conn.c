@@ -2,14 +2,22 @@
 #include "tcp/trace.h"
 #include <string.h>
 
+static uint32_t load32(const uint8_t *p) {
+  uint32_t word;
+  memcpy(&word, p, sizeof word);
+  return word;
+}
+
 static uint32_t flow_hash(mst_stack *stack, const struct mst__flow *flow) {
+  const uint8_t *local = flow->local_addr.bytes, *remote = flow->remote_addr.bytes;
+  uint32_t ports = (uint32_t)flow->local_port << 16 | flow->remote_port;
+  if (mst_addr_is_ip4(&flow->local_addr))
+    return (uint32_t)mst__hash_words(&stack->hash_key, (uint64_t)ports << 32 | load32(local + 12), load32(remote + 12));
   uint8_t key[36];
-  size_t skip = mst_addr_is_ip4(&flow->local_addr) ? 12 : 0, bytes = 16 - skip;
-  memcpy(key, &flow->local_port, 2);
-  memcpy(key + 2, &flow->remote_port, 2);
-  memcpy(key + 4, flow->local_addr.bytes + skip, bytes);
-  memcpy(key + 4 + bytes, flow->remote_addr.bytes + skip, bytes);
-  return (uint32_t)mst__hash(&stack->hash_key, key, 4 + 2 * bytes);
+  memcpy(key, &ports, 4);
+  memcpy(key + 4, local, 16);
+  memcpy(key + 20, remote, 16);
+  return (uint32_t)mst__hash(&stack->hash_key, key, sizeof key);
 }
 
 static bool same_flow(const struct mst__flow *a, const struct mst__flow *b) {

@@ -1,6 +1,7 @@
 #include "tcp/trace.h"
 
 #define QUEUE_STEPS_MAX 16
+#define CRUMBS_FROM 64 /* records */
 
 void mst__sent_init(struct mst_conn *conn) {
   struct mst__sent_queue *queue = &conn->sent;
@@ -64,6 +65,12 @@ static bool continues(const struct mst_conn *conn, const struct mst__sent *last,
          !(last->flags & MST__SENT_APP_LIMITED) == !conn->sent.app_limited;
 }
 
+/* Very many tiny segments are kept as if they were fewer and larger, or the records would outweigh the data. */
+static bool is_crumb(const struct mst__sent_queue *queue, const struct mst__sent *last, uint32_t bytes,
+                     uint32_t segment_bytes) {
+  return queue->count >= CRUMBS_FROM && is_plain(last) && mst__sent_bytes(last) + bytes <= segment_bytes;
+}
+
 void mst__sent_add(struct mst_conn *conn, struct mst__sent *sent, uint32_t seq, uint32_t end) {
   struct mst__sent_queue *queue = &conn->sent;
   struct mst__sent *last = mst__sent_last(queue);
@@ -71,6 +78,14 @@ void mst__sent_add(struct mst_conn *conn, struct mst__sent *sent, uint32_t seq, 
   if (continues(conn, last, segment_bytes)) {
     last->end = end;
     queue->flight_bytes += end - seq;
+    return mst__sent_release(conn, sent);
+  }
+  if (is_crumb(queue, last, end - seq, segment_bytes)) {
+    last->end = end;
+    queue->flight_bytes += end - seq;
+    stamp(conn, last);
+    mst__list_remove(&last->place);
+    mst__list_push_back(&queue->in_flight, &last->place);
     return mst__sent_release(conn, sent);
   }
   sent->node.seq = seq;

@@ -65,8 +65,19 @@ static bool reneged(const struct mst_conn *conn) {
   return first && first->flags & MST__SENT_SACKED;
 }
 
+/* All that was sent has arrived, in order and once: there is nothing to recover, nor to undo. */
+static bool nothing_amiss(const struct mst_conn *conn, const struct mst__ack *ack) {
+  const struct mst__recovery *r = &conn->recovery;
+  return conn->sack_ok && !conn->sent.count && r->phase == MST__PHASE_OPEN && !r->probe_out && !r->undo_known &&
+         !ack->tcp->options.sack_count;
+}
+
 void mst__recovery_on_ack(struct mst_conn *conn, struct mst__ack *ack) {
   struct mst__recovery *r = &conn->recovery;
+  if (nothing_amiss(conn, ack)) {
+    if (ack->rtt_ns) r->probe_rtt_known = true;
+    return mst__timer_clear(conn, MST__TIMER_REORDER);
+  }
   if (conn->loss->on_ack) conn->loss->on_ack(conn, ack);
   if (conn->sack_ok) mst__tlp_on_ack(conn, ack);
   if (r->phase == MST__PHASE_LOSS && r->frto) mst__frto_on_ack(conn, ack);
