@@ -35,7 +35,7 @@ export async function main(args) {
       2,
     );
   }
-  const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
+  const rounds = Number(values.rounds ?? (values.quick ? 1 : (benchmark.rounds ?? 5)));
   if (!Number.isInteger(rounds) || rounds < 1) throw new Failure('--rounds wants a whole number above 0', 2);
   const obstacle = benchmark.obstacle?.();
   if (obstacle) throw new Failure(`benchmark ${benchmark.name} cannot run here: ${obstacle}`, cannotRun);

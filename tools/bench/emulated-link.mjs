@@ -20,8 +20,11 @@ const mac = (host) => `02:4d:53:00:00:0${hosts.indexOf(host) + 1}`;
 
 const core = os.availableParallelism() - 1;
 
-/** The emulator comes after those that it wakes: what the OS's stack does on a packet it does at once as well. */
-const priority = { emulator: 10, host: 20 };
+/**
+ * The emulator comes after the senders that it wakes: what the OS's stack does on a packet it does at once as well. The
+ * receiving application has time.
+ */
+const priority = { sender: 20, emulator: 10, receiver: 5 };
 const realTime = tryOutput(['chrt', '--fifo', '1', 'true']) !== null;
 
 /** Why this machine cannot have it, or undefined. */
@@ -50,7 +53,7 @@ export class EmulatedLink {
   async #setUp() {
     for (const name of ['emulator', ...hosts]) this.#namespaces[name] = await Namespace.create();
     for (const host of hosts) await this.#connect(host);
-    this.#receiver = new Part(this.#namespaces.receiver, priority.host, [
+    this.#receiver = new Part(this.#namespaces.receiver, priority.receiver, [
       ...[this.#program, 'receive', address('receiver')],
       ...[String(firstPort), String(ports)],
     ]);
@@ -106,8 +109,8 @@ export class EmulatedLink {
     try {
       await emulator.ready();
       const argv = (stack) => [this.#program, 'send', stack, address('receiver')];
-      senders.push(new Part(ours, priority.host, argv('xdp:wire'), [...(jobs.ours ?? jobs), '']));
-      senders.push(new Part(theirs, priority.host, argv('os'), [...(jobs.os ?? jobs), '']));
+      senders.push(new Part(ours, priority.sender, argv('xdp:wire'), [...(jobs.ours ?? jobs), '']));
+      senders.push(new Part(theirs, priority.sender, argv('os'), [...(jobs.os ?? jobs), '']));
       await Promise.all(senders.map((sender) => sender.ready()));
       for (const sender of senders) sender.begin();
       await Promise.all(senders.map((sender) => sender.done()));

@@ -33,6 +33,7 @@ const works = [
 
 export const cost = {
   name: 'cost',
+  rounds: 1,
   title: 'instructions of the clean path, against those before SACK loss recovery',
   run,
 };
