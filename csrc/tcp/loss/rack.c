@@ -49,8 +49,12 @@ static void rack_on_delivered(struct mst_conn *conn, const struct mst__sent *sen
 static void rack_on_ack(struct mst_conn *conn, const struct mst__ack *ack) {
   struct mst__recovery *r = &conn->recovery;
   if (r->rack.dsack_round_set && mst__seq_ge(conn->snd_una, r->rack.dsack_round)) r->rack.dsack_round_set = false;
-  if (!ack->dsack || r->rack.dsack_round_set) return;
+  if (!ack->dsack) return;
   if (r->probe_out && r->probe_retransmitted && ack->dsack_right == r->probe_end) return; /* the probe's own */
+  /* What was sent again had only been late. Step 3 cannot tell it from a segment that was retransmitted, and where all
+   * late ones are, nothing else would. */
+  if (r->phase == MST__PHASE_RECOVERY) r->rack.reordering_seen = true;
+  if (r->rack.dsack_round_set) return;
   r->rack.dsack_round_set = true;
   r->rack.dsack_round = conn->snd_nxt;
   if (r->rack.reo_wnd_mult < UINT8_MAX) r->rack.reo_wnd_mult++;
