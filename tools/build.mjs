@@ -28,12 +28,13 @@ export const typeScriptCompiler = path.join(root, 'node_modules/@typescript/nati
 
 /** What each CMake build of the tests is configured with; its folder is build-NAME. */
 const variants = {
-  test: ['-DMULTISTACK_TESTS=ON'],
+  test: ['-DMULTISTACK_TESTS=ON', '-DMULTISTACK_LTO=OFF'],
+  bench: ['-DMULTISTACK_TESTS=ON'],
   sanitize: ['-DMULTISTACK_TESTS=ON', '-DMULTISTACK_SANITIZE=ON'],
   fuzz: ['-DMULTISTACK_FUZZ=ON', '-DCMAKE_C_COMPILER=clang', '-DCMAKE_CXX_COMPILER=clang++'],
 };
 
-/** Build the C tests of one variant: `test`, `sanitize` or `fuzz`. Returns the folder. */
+/** Build the C tests of one variant: `test`, `bench`, `sanitize` or `fuzz`. Returns the folder. */
 export async function buildTests(variant) {
   const folder = path.join(root, `build-${variant}`);
   const launcher = tryOutput(['sh', '-c', 'command -v ccache']) ? ['-DCMAKE_C_COMPILER_LAUNCHER=ccache'] : [];

@@ -41,7 +41,7 @@ export async function main(args) {
   if (obstacle) throw new Failure(`benchmark ${benchmark.name} cannot run here: ${obstacle}`, cannotRun);
 
   await setup('bench');
-  const programs = await buildTests('test');
+  const programs = await buildTests('bench');
   const progress = values.json ? () => {} : (text) => console.log(text);
 
   const results = new Results();
