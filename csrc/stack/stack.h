@@ -37,7 +37,7 @@ struct mst__tcp_stack {
   const struct mst__cc_ops *congestion_control;
   uint32_t half_open_count;
   uint8_t syn_cookies;       /* enum mst_syn_cookies */
-  uint8_t ecn; /* enum mst_ecn */
+  uint8_t ecn;               /* enum mst_ecn */
   uint64_t challenge_second; /* RFC 5961 7: challenge ACKs are limited per second */
   uint32_t challenge_count;
   uint32_t send_buffer_bytes, receive_buffer_bytes, conns_max;
@@ -71,7 +71,7 @@ struct mst_stack {
   struct mst__list output;   /* connections with something to send, by output_node */
   struct mst__list events;   /* connections and others with something to tell: struct mst__notice */
   struct mst__list borrowed; /* connections that still point into the packets of this input */
-  uint64_t priority_state; /* of mst__priority */
+  uint64_t priority_state;   /* of mst__priority */
   struct mst__memory memory;
   struct mst__tcp_stack tcp;
   struct mst__udp_stack udp;
