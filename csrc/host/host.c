@@ -207,6 +207,7 @@ int mst_host_add_stack(mst_host *host, const struct mst_stack_options *options, 
   char name[32];
   snprintf(name, sizeof name, "stack%u", host->stack_count);
   if (host->pcap) mst_switch_tee(host->sw, entry->id, host->pcap, name);
+  mst_stack_advance(entry->stack, mst__host_clock_ns()); /* what is called before the first packet has its time too */
   append(host, entry);
   *out = entry->stack;
   return 0;

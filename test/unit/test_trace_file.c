@@ -137,6 +137,9 @@ static char *trace_of(struct mst_host_options *options, const char *path) {
 }
 
 static void check_refused(char *text) {
+  double first_ms = -1;
+  sscanf(strchr(text, '\n') + 1, "{\"time\":%lf", &first_ms);
+  assert_true(first_ms > 0); /* the host's clock, from the first call on */
   const char *want[] = {"\"file_schema\":\"urn:ietf:params:qlog:file:sequential\"",
                         "\"old\":\"CLOSED\",\"new\":\"SYN-SENT\"",
                         "tcp:segment_sent",
