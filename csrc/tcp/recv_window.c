@@ -8,7 +8,7 @@
 
 /* Under memory pressure just enough that a reader who keeps up never finds the window closed. */
 static uint32_t limit_now(const struct mst_conn *conn) {
-  uint32_t limit = conn->receive_buffer_bytes, few = 4 * conn->rcv_mss;
+  uint32_t limit = conn->receive_buffer_bytes, few = 4 * (conn->rcv_mss ? conn->rcv_mss : MST__MSS_DEFAULT_IP4);
   return conn->stack->memory.pressure && few < limit ? few : limit;
 }
 

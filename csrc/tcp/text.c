@@ -133,7 +133,8 @@ void mst__tcp_end_of_input(mst_stack *stack) {
     mst__drop(stack, MST_DROP_NO_MEMORY);
     if (!conn->fin_received && mst__seq_le(conn->last_ack_sent, conn->rcv_nxt - lost)) {
       conn->bytes_received -= lost;
-      conn->rcv_nxt -= lost; /* not yet acknowledged: the peer sends it again */
+      conn->sack.duplicate_count = 0; /* what was here twice may now not be here at all */
+      conn->rcv_nxt -= lost;          /* not yet acknowledged: the peer sends it again */
       continue;
     }
     if (conn->error) continue; /* it is dead already, and was told why */

@@ -100,6 +100,21 @@ static void writer_is_turned_away(void **state) {
   script_close(s);
 }
 
+/* A connection that is opened meanwhile has no measure of segments yet. */
+static void opens_with_a_window(void **state) {
+  (void)state;
+  struct script *s = established();
+  fill(s);
+  mst_conn *other;
+  struct mst_endpoint remote = {.addr = s->peer->ip4, .port = 9090};
+  assert_int_equal(mst_connect(s->stack, NULL, &remote, NULL, NULL, &other), 0);
+  script_flush(s);
+  assert_true(script_next(s, 0));
+  assert_int_equal(s->last.flags, SIM_SYN);
+  assert_int_equal(s->last.window, 4 * 536);
+  script_close(s);
+}
+
 /* Beyond the limit what came out of order goes first; what was acknowledged stays, and what cannot be kept is not
  * acknowledged. */
 static void acknowledged_stays(void **state) {
@@ -265,8 +280,9 @@ static void a_small_limit_serves(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(window_closes),         cmocka_unit_test(others_go_on),
-      cmocka_unit_test(writer_is_turned_away), cmocka_unit_test(acknowledged_stays),
-      cmocka_unit_test(crowd_of_lazy_readers), cmocka_unit_test(a_small_limit_serves),
+      cmocka_unit_test(writer_is_turned_away), cmocka_unit_test(opens_with_a_window),
+      cmocka_unit_test(acknowledged_stays),    cmocka_unit_test(crowd_of_lazy_readers),
+      cmocka_unit_test(a_small_limit_serves),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
