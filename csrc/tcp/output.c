@@ -123,6 +123,7 @@ static int send_new(struct mst_conn *conn) {
     if (bytes > mst__packet_payload_max(conn)) bytes = mst__packet_payload_max(conn);
     bool fin = conn->fin_wanted && bytes == unsent;
     if (!bytes && !fin) {
+      if (unsent && window_room < cwnd_room) app_limited(conn); /* by the one at the other end */
       if (unsent) persist_timer_start(conn);
       return 0;
     }

@@ -1,6 +1,7 @@
 /* The right edge of the peer's window (RFC 9293 3.10.7.4, fifth; 3.8.6): which segment may move it, and where to. And
  * the congestion window beside it, which is never less than a segment once recovery is over. */
 #include "sim/script.h"
+#include "tcp/conn.h"
 
 #include <stdio.h>
 
@@ -54,6 +55,19 @@ static void acks_beside_a_probe(void **state) {
   script_close(s);
 }
 
+/* What comes through while the peer's window is the limit says nothing of the path: a model of it would take a lazy
+ * reader for a network of a few bytes a second. */
+static void slow_reader_is_no_slow_path(void **state) {
+  (void)state;
+  struct script *s = window_filled();
+  script_in(s, ". 1 ack 2001 win 0");
+  assert_true(s->conn->sent.app_limited);
+  script_out_after(s, 200, ". 2001:2002 ack 1");
+  script_in(s, ". 1 ack 2002 win 0");
+  assert_true(s->conn->sent.app_limited);
+  script_close(s);
+}
+
 /* RFC 4015 3.2 opens the window by what was acknowledged, and that may be a few bytes. */
 static void undone_timeout_leaves_a_segment(void **state) {
   (void)state;
@@ -80,6 +94,7 @@ int main(void) {
       cmocka_unit_test(new_ack_with_an_old_number),
       cmocka_unit_test(old_ack_with_a_new_number),
       cmocka_unit_test(acks_beside_a_probe),
+      cmocka_unit_test(slow_reader_is_no_slow_path),
       cmocka_unit_test(undone_timeout_leaves_a_segment),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
