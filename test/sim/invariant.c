@@ -46,6 +46,7 @@ struct flow {
   uint32_t irs, rcv_nxt; /* behind what has come without a gap */
   uint32_t rcv_max;      /* behind all that has come */
   bool irs_known;
+  bool untracked; /* SYNs of several peers, one of them forged, were answered without state */
   struct sim_ranges received_ranges;
   uint32_t offered, acked; /* right edge of its window, and the ACK, that it last sent */
   bool offered_known;
@@ -267,7 +268,8 @@ static void syn_sent(struct pass *p) {
     restart_send(f, iss);
   }
   if (!f->settled) read_syn(&p->v, &f->sent);
-  if (p->v.flags & SIM_ACK && (!f->irs_known || (!f->settled && f->irs != p->v.ack - 1))) {
+  if (p->v.flags & SIM_ACK && f->irs_known && !f->settled && f->irs != p->v.ack - 1) f->untracked = true;
+  if (p->v.flags & SIM_ACK && !f->irs_known) {
     f->irs = p->v.ack - 1;
     f->irs_known = true;
     f->rcv_nxt = f->rcv_max = p->v.ack;
@@ -281,7 +283,7 @@ static void segment_sent(struct pass *p) {
   check_form(p);
   if (p->v.flags & SIM_RST) return;
   if (p->v.flags & SIM_SYN) syn_sent(p);
-  if (!f->iss_count) return;
+  if (!f->iss_count || f->untracked) return;
   check_size(p);
   check_options(p);
   check_sack_sent(p);
@@ -372,7 +374,7 @@ static void take_data(const struct pass *p) {
 
 static void segment_received(struct pass *p) {
   struct flow *f = p->flow;
-  if (p->v.flags & SIM_RST) return;
+  if (p->v.flags & SIM_RST || f->untracked) return;
   if (p->v.flags & SIM_SYN) return syn_received(p);
   if (!f->irs_known) return;
   const uint8_t *timestamps = sim_tcp_option(&p->v, KIND_TIMESTAMPS);
