@@ -32,9 +32,16 @@ const variants = {
   bench: ['-DMULTISTACK_TESTS=ON'],
   sanitize: ['-DMULTISTACK_TESTS=ON', '-DMULTISTACK_SANITIZE=ON'],
   fuzz: ['-DMULTISTACK_FUZZ=ON', '-DCMAKE_C_COMPILER=clang', '-DCMAKE_CXX_COMPILER=clang++'],
+  coverage: [
+    '-DMULTISTACK_FUZZ=ON',
+    '-DMULTISTACK_LTO=OFF',
+    '-DCMAKE_C_COMPILER=clang',
+    '-DCMAKE_CXX_COMPILER=clang++',
+    '-DCMAKE_C_FLAGS=-fprofile-instr-generate -fcoverage-mapping',
+  ],
 };
 
-/** Build the C tests of one variant: `test`, `bench`, `sanitize` or `fuzz`. Returns the folder. */
+/** Build the C tests of one variant: `test`, `bench`, `sanitize`, `fuzz` or `coverage`. Returns the folder. */
 export async function buildTests(variant) {
   const folder = path.join(root, `build-${variant}`);
   const launcher = tryOutput(['sh', '-c', 'command -v ccache']) ? ['-DCMAKE_C_COMPILER_LAUNCHER=ccache'] : [];

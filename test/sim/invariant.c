@@ -46,7 +46,7 @@ struct flow {
   uint32_t irs, rcv_nxt; /* behind what has come without a gap */
   uint32_t rcv_max;      /* behind all that has come */
   bool irs_known;
-  bool untracked; /* SYNs of several peers, one of them forged, were answered without state */
+  bool untracked; /* a forged SYN may have been answered, too */
   struct sim_ranges received_ranges;
   uint32_t offered, acked; /* right edge of its window, and the ACK, that it last sent */
   bool offered_known;
@@ -424,6 +424,7 @@ static void tap(struct sim_node *node, const struct sim_seen *seen) {
   if (!p.flow) return;
   p.end = p.v.seq + (uint32_t)p.v.data_bytes + !!(p.v.flags & SIM_SYN) + !!(p.v.flags & SIM_FIN);
   if (watch->print) print_segment(&p);
+  if (seen->forged && p.v.flags & SIM_SYN && !p.flow->settled) p.flow->untracked = true;
   if (seen->sent)
     segment_sent(&p);
   else if (!seen->forged)
