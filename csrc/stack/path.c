@@ -1,4 +1,5 @@
-/* Path MTU: the route's, lowered for a while by what validated ICMP told (RFC 1191, RFC 8201). */
+/* Path MTU: the route's, lowered for a while by what validated ICMP told (RFC 1191, RFC 8201) or probes found
+ * (RFC 4821 5.2). */
 #include "stack/stack.h"
 
 #define PATHS_MAX 4096
@@ -12,6 +13,7 @@ struct mst__path {
   struct mst_addr destination;
   uint32_t mtu;
   uint64_t until_ns;
+  bool learned, unfinished; /* by probes, which may find more */
 };
 
 static uint32_t path_hash(mst_stack *stack, const struct mst_addr *destination) {
@@ -45,6 +47,13 @@ static struct mst__path *path_make(mst_stack *stack, const struct mst_addr *dest
   return path;
 }
 
+/* It is new again. */
+static void touch(mst_stack *stack, struct mst__path *path) {
+  path->until_ns = stack->now_ns + PATH_LIFE_NS;
+  mst__list_remove(&path->age);
+  mst__list_push_back(&stack->path_age, &path->age);
+}
+
 int mst__path_route(mst_stack *stack, const struct mst_addr *destination, struct mst_route *out) {
   int rc = stack->net.route(stack->net.ctx, destination, out);
   if (rc) return rc;
@@ -75,10 +84,26 @@ uint32_t mst__path_too_big(mst_stack *stack, const struct mst_addr *destination,
   if (!path) path = path_make(stack, destination);
   if (!path) return mtu;
   if (mtu < path->mtu || path->until_ns <= stack->now_ns) path->mtu = mtu;
-  path->until_ns = stack->now_ns + PATH_LIFE_NS;
-  mst__list_remove(&path->age);
-  mst__list_push_back(&stack->path_age, &path->age);
+  path->learned = path->unfinished = false;
+  touch(stack, path);
   return path->mtu;
+}
+
+void mst__path_learn(mst_stack *stack, const struct mst_addr *destination, uint32_t mtu, bool unfinished) {
+  struct mst__path *path = path_find(stack, destination);
+  if (!path) path = path_make(stack, destination);
+  if (!path) return;
+  path->mtu = mtu;
+  path->learned = true;
+  path->unfinished = unfinished;
+  touch(stack, path);
+}
+
+bool mst__path_learned(mst_stack *stack, const struct mst_addr *destination, uint32_t *mtu) {
+  const struct mst__path *path = path_find(stack, destination);
+  if (!path || !path->learned || path->until_ns <= stack->now_ns) return false;
+  *mtu = path->mtu;
+  return path->unfinished;
 }
 
 void mst__path_destroy(mst_stack *stack) {

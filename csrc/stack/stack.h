@@ -38,6 +38,7 @@ struct mst__tcp_stack {
   uint32_t half_open_count;
   uint8_t syn_cookies;       /* enum mst_syn_cookies */
   uint8_t ecn;               /* enum mst_ecn */
+  uint8_t mtu_probing;       /* enum mst_mtu_probing */
   uint64_t challenge_second; /* RFC 5961 7: challenge ACKs are limited per second */
   uint32_t challenge_count;
   uint32_t send_buffer_bytes, receive_buffer_bytes, conns_max;
@@ -125,6 +126,11 @@ int mst__path_route(mst_stack *stack, const struct mst_addr *destination, struct
 /* ICMP said that packets above `mtu` do not get through; `sent` is what they had (RFC 1191 5: a report without an
  * MTU is answered by the next plateau below it). Returns the MTU now in force. */
 uint32_t mst__path_too_big(mst_stack *stack, const struct mst_addr *destination, uint32_t mtu, uint32_t sent);
+
+/* Packets of `mtu` were seen to pass, whatever was known before; `unfinished`: larger ones may. */
+void mst__path_learn(mst_stack *stack, const struct mst_addr *destination, uint32_t mtu, bool unfinished);
+/* What was learned so of late, into *mtu, else it is left alone. True: unfinished. */
+bool mst__path_learned(mst_stack *stack, const struct mst_addr *destination, uint32_t *mtu);
 
 void mst__path_destroy(mst_stack *stack);
 

@@ -143,7 +143,7 @@ static uint32_t padded(uint32_t bytes) {
 static uint32_t option_room(const struct mst_conn *conn, const struct mst__tcp *tcp, uint32_t payload_bytes) {
   const struct mst__tcp_options *o = &tcp->options;
   uint32_t blocks = o->sack_count < 2 ? o->sack_count : 2;
-  uint32_t used = o->has & MST__HAS_TIMESTAMPS ? 12 : 0, room;
+  uint32_t used = (o->has & MST__HAS_TIMESTAMPS ? 12 : 0) + (o->has & MST__HAS_USER_TIMEOUT ? 4 : 0), room;
   room = MST__TCP_OPTIONS_MAX - used - (blocks ? 4 + 8 * blocks : 0);
   if (!payload_bytes) return room;
   if (o->sack_count) used += 4 + 8u * o->sack_count;

@@ -142,6 +142,7 @@ static void take(struct mst_conn *conn, struct mst__ack *ack) {
   conn->sent.delivered += ack->delivered_bytes;
   measure(conn, ack);
   if (forward) restart_retransmit_timer(conn);
+  if (forward && conn->mtu_probe.shrunk) mst__mtu_delivered(conn);
   mst__recovery_on_ack(conn, ack);
   uint32_t ce_bytes = mst__ecn_ack(conn, ack->tcp, (uint32_t)(conn->sent.delivered - ack->prior_delivered));
   tell_congestion_control(conn, ack, ce_bytes);

@@ -86,7 +86,8 @@ static uint32_t ip_header_bytes(const struct mst_conn *conn) {
 }
 
 uint16_t mst__conn_announced_mss(const struct mst_conn *conn) {
-  return (uint16_t)(conn->path_mtu - ip_header_bytes(conn) - MST__TCP_HEADER_BYTES);
+  uint32_t limit = conn->mtu_probe.limit, mtu = limit > conn->path_mtu ? limit : conn->path_mtu;
+  return (uint16_t)(mtu - ip_header_bytes(conn) - MST__TCP_HEADER_BYTES);
 }
 
 /* RFC 9293 3.7.1: Eff.snd.MSS = min(SendMSS, MMS_S) - TCPhdrsize - IPoptionsize, and RFC 6691. */
@@ -121,6 +122,7 @@ uint32_t mst__initial_window(const struct mst_conn *conn) {
 void mst__conn_established(struct mst_conn *conn) {
   mst_stack *stack = conn->stack;
   mst__set_state(conn, MST_ESTABLISHED);
+  mst__mtu_probe_start(conn);
   conn->cc.cwnd = mst__initial_window(conn);
   conn->cc.ssthresh = UINT32_MAX;
   conn->cc.ops->init(&conn->cc, stack->now_ns);

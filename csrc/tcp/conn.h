@@ -10,6 +10,7 @@
 #include "tcp/chrono.h"
 #include "tcp/ecn.h"
 #include "tcp/loss/loss.h"
+#include "tcp/mtu_probe.h"
 #include "tcp/recvq.h"
 #include "tcp/sack.h"
 #include "tcp/sendq.h"
@@ -180,6 +181,7 @@ struct mst_conn {
   struct mst__chrono chrono;
 
   struct mst__ecn ecn;
+  struct mst__mtu_probe mtu_probe;
   struct mst__cc cc;
   struct mst__window_use window_use;
   uint64_t pacing_at_ns; /* when what has been sent will have gone at the pacing rate */
@@ -394,6 +396,7 @@ int mst__probe_send(struct mst_conn *conn);
 struct mst__segment {
   uint32_t seq, payload_bytes;
   uint8_t flags;
+  uint32_t segment_bytes; /* payload that one packet takes; 0: mst__segment_bytes */
 };
 int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment, uint32_t *sent_bytes);
 /* A segment outside of any connection: the answer to `tcp` from `ip`. */

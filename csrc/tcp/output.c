@@ -62,20 +62,23 @@ static uint32_t sendable(const struct mst_conn *conn, uint32_t unsent, uint32_t 
   return 0;
 }
 
-int mst__send_new_segment(struct mst_conn *conn, uint32_t bytes, bool fin) {
+/* `segment_bytes`: payload of each packet. */
+static int send_sized(struct mst_conn *conn, uint32_t bytes, bool fin, uint32_t segment_bytes) {
   bool last = bytes && conn->snd_nxt + bytes == mst__queue_end(conn);
   uint8_t flags = MST__ACK | (fin ? MST__FIN : 0) | (last ? MST__PSH : 0);
   uint32_t seq = conn->snd_nxt, sent;
   struct mst__sent *record = mst__sent_reserve(conn);
   if (!record) return -MST_ENOMEM;
-  int rc = mst__segment_send(conn, &(struct mst__segment){seq, bytes, flags}, &sent);
+  int rc = mst__segment_send(conn, &(struct mst__segment){seq, bytes, flags, segment_bytes}, &sent);
   if (rc) {
     mst__sent_release(conn, record);
     return rc;
   }
   fin = fin && sent == bytes;
-  mst__sent_add(conn, record, seq, seq + sent + fin);
-  if (sent % mst__segment_bytes(conn)) conn->snd_sml = seq + sent;
+  uint32_t usual = mst__segment_bytes(conn);
+  if (segment_bytes > usual && sent < segment_bytes) segment_bytes = sent > usual ? sent : usual; /* cut by memory */
+  mst__sent_add(conn, record, seq, seq + sent + fin, segment_bytes);
+  if (sent % segment_bytes) conn->snd_sml = seq + sent;
   conn->snd_nxt += sent + fin;
   conn->fin_sent = fin;
   conn->probe_window = false;
@@ -83,6 +86,17 @@ int mst__send_new_segment(struct mst_conn *conn, uint32_t bytes, bool fin) {
   mst__pacing_sent(conn, sent);
   mst__retransmit_timer_start(conn);
   return 0;
+}
+
+int mst__send_new_segment(struct mst_conn *conn, uint32_t bytes, bool fin) {
+  return send_sized(conn, bytes, fin, mst__segment_bytes(conn));
+}
+
+static int send_mtu_probe(struct mst_conn *conn, uint32_t bytes) {
+  uint32_t seq = conn->snd_nxt;
+  int rc = send_sized(conn, bytes, false, bytes);
+  if (!rc) mst__mtu_probe_sent(conn, seq, conn->snd_nxt - seq);
+  return rc;
 }
 
 /* Nothing is under way that would bring an ACK, and something waits for the window: RFC 9293 3.8.6.1. */
@@ -117,6 +131,8 @@ static int send_new(struct mst_conn *conn) {
     uint32_t window_room = mst__window_room(conn), cwnd_room = mst__congestion_room(conn);
     uint32_t room = window_room < cwnd_room ? window_room : cwnd_room;
     conn->cwnd_limited = unsent > cwnd_room && cwnd_room <= window_room;
+    uint32_t probe = conn->mtu_probe.searching ? mst__mtu_probe_bytes(conn, unsent, window_room, cwnd_room) : 0;
+    if (probe == MST__MTU_PROBE_WAIT) return 0;
     if (room && unsent && !(room = mst__pacing_limit(conn, room))) return 0;
     uint32_t bytes = sendable(conn, unsent, room);
     if (!bytes && unsent && conn->probe_window) bytes = window_room && window_room < unsent ? window_room : 1;
@@ -127,7 +143,7 @@ static int send_new(struct mst_conn *conn) {
       if (unsent) persist_timer_start(conn);
       return 0;
     }
-    int rc = mst__send_new_segment(conn, bytes, fin);
+    int rc = probe ? send_mtu_probe(conn, probe) : mst__send_new_segment(conn, bytes, fin);
     if (rc == -MST_ENOMEM) return 0; /* something is under way: its ACK or its timer brings us here again */
     if (rc) return rc;
     mst__tlp_schedule(conn);

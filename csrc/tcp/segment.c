@@ -137,7 +137,7 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   fill_options(conn, segment->flags, &tcp.options);
 
   struct mst_packet packet = {.flags = MST_CSUM_PARTIAL, .iov_count = 1};
-  uint32_t segment_max = mst__segment_bytes(conn);
+  uint32_t segment_max = segment->segment_bytes ? segment->segment_bytes : mst__segment_bytes(conn);
   uint32_t payload = attach_payload(conn, segment, segment_max, &packet);
   mst__user_timeout_fill(conn, segment->flags, payload, &tcp.options);
   fill_sack(conn, segment->flags, payload, &tcp.options);

@@ -71,10 +71,9 @@ static bool is_crumb(const struct mst__sent_queue *queue, const struct mst__sent
   return queue->count >= CRUMBS_FROM && is_plain(last) && mst__sent_bytes(last) + bytes <= segment_bytes;
 }
 
-void mst__sent_add(struct mst_conn *conn, struct mst__sent *sent, uint32_t seq, uint32_t end) {
+void mst__sent_add(struct mst_conn *conn, struct mst__sent *sent, uint32_t seq, uint32_t end, uint32_t segment_bytes) {
   struct mst__sent_queue *queue = &conn->sent;
   struct mst__sent *last = mst__sent_last(queue);
-  uint32_t segment_bytes = mst__segment_bytes(conn);
   if (continues(conn, last, segment_bytes)) {
     last->end = end;
     queue->flight_bytes += end - seq;

@@ -56,8 +56,8 @@ void mst__sent_clear(struct mst_conn *conn);
  * mst__sent_release. */
 struct mst__sent *mst__sent_reserve(struct mst_conn *conn);
 void mst__sent_release(struct mst_conn *conn, struct mst__sent *sent);
-/* [seq, end) was sent for the first time, now. */
-void mst__sent_add(struct mst_conn *conn, struct mst__sent *sent, uint32_t seq, uint32_t end);
+/* [seq, end) was sent for the first time, now, in packets with so much payload. */
+void mst__sent_add(struct mst_conn *conn, struct mst__sent *sent, uint32_t seq, uint32_t end, uint32_t segment_bytes);
 
 /* Split so that a new record begins at `seq`, which is inside; returns it, or NULL: no memory. */
 struct mst__sent *mst__sent_split(struct mst_conn *conn, struct mst__sent *sent, uint32_t seq);

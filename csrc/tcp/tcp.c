@@ -28,6 +28,8 @@ int mst__tcp_stack_init(mst_stack *stack, const struct mst_stack_options *option
   if (!tcp->congestion_control) return -MST_EINVAL;
   if ((unsigned)options->ecn > MST_ECN_ACCURATE) return -MST_EINVAL;
   tcp->ecn = (uint8_t)options->ecn;
+  if ((unsigned)options->mtu_probing > MST_MTU_PROBING_ALWAYS) return -MST_EINVAL;
+  tcp->mtu_probing = (uint8_t)options->mtu_probing;
   stack->env.random(stack->env.ctx, &tcp->isn_key, sizeof tcp->isn_key);
   return mst__hash_table_init(&tcp->conns, &stack->env, 1024) ? 0 : -MST_ENOMEM;
 }
@@ -126,18 +128,6 @@ static int icmp_error_code(enum mst__icmp_kind kind) {
   }
 }
 
-static void too_big(struct mst_conn *conn, uint32_t mtu) {
-  mst_stack *stack = conn->stack;
-  if (mtu >= conn->path_mtu) return; /* RFC 1191 5: a report never raises it */
-  uint32_t now = mst__path_too_big(stack, &conn->flow.remote_addr, mtu, conn->path_mtu);
-  if (now >= conn->path_mtu) return;
-  stack->stats.tcp_pmtu_reductions++;
-  mst__conn_set_path_mtu(conn, now);
-  if (conn->state < MST_ESTABLISHED) return;
-  mst__sent_mark_all_lost(conn);
-  mst__output_wanted(conn);
-}
-
 /* RFC 9293 3.9.2.2, MUST-56: an unreachable host or net is soft; RFC 5461 4.2: but not when it says so of the
  * retransmitted SYN too, lest a person wait for minutes. */
 static bool ends_attempt(const struct mst_conn *conn, enum mst__icmp_kind kind) {
@@ -165,7 +155,7 @@ void mst__tcp_icmp(mst_stack *stack, const struct mst__icmp_error *error) {
   struct mst_conn *conn = mst__flow_conn(flow);
   bool under_way = error->has_seq && mst__seq_ge(error->seq, conn->snd_una) && mst__seq_lt(error->seq, conn->snd_nxt);
   if (!under_way) return mst__drop(stack, MST_DROP_ICMP);
-  if (error->kind == MST__ICMP_TOO_BIG) return too_big(conn, error->mtu);
+  if (error->kind == MST__ICMP_TOO_BIG) return mst__mtu_too_big(conn, error->mtu, error->seq);
   int code = icmp_error_code(error->kind);
   if (conn->state == MST_SYN_SENT && ends_attempt(conn, error->kind)) return mst__conn_die(conn, code);
   conn->soft_error = (int16_t)code;

@@ -91,6 +91,7 @@ static void retransmit_timeout(struct mst_conn *conn) {
     conn->syn_wanted = true;
     conn->syn_retransmitted = true;
   } else {
+    mst__mtu_timeout(conn);
     mst__recovery_on_timeout(conn);
   }
   back_off(conn);

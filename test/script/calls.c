@@ -141,7 +141,7 @@ static const struct {
     STACK_OPTION("send-buffer", send_buffer_bytes), STACK_OPTION("receive-buffer", receive_buffer_bytes),
     STACK_OPTION("conns-max", conns_max),           STACK_OPTION("ecn", ecn),
     STACK_OPTION("syn-cookies", syn_cookies),       STACK_OPTION("no-sack", no_sack),
-    STACK_OPTION("memory-max", memory_max_bytes),
+    STACK_OPTION("memory-max", memory_max_bytes),   STACK_OPTION("mtu-probing", mtu_probing),
 };
 
 void stack_option(struct run *run, char *arguments) {

@@ -64,6 +64,13 @@ enum mst_ecn {
   MST_ECN_ACCURATE /* asked for: draft-ietf-tcpm-accurate-ecn, or RFC 3168 where the peer has no more */
 };
 
+/* Packetization-layer path MTU discovery (RFC 4821): for paths that drop what is too large and do not say so. */
+enum mst_mtu_probing {
+  MST_MTU_PROBING_ON_BLACK_HOLE, /* the default: when large segments vanish (Linux: tcp_mtu_probing = 1) */
+  MST_MTU_PROBING_OFF,           /* ICMP alone is believed (0) */
+  MST_MTU_PROBING_ALWAYS,        /* begin with 1200 bytes (IPv6: 1280) and try what passes (2) */
+};
+
 struct mst_stack_options {
   size_t size; /* sizeof(struct mst_stack_options) */
   struct mst_env env;
@@ -81,6 +88,7 @@ struct mst_stack_options {
   void (*trace)(void *ctx, const struct mst_trace_event *event); /* trace.h; NULL: nobody listens */
   void *trace_ctx;
   enum mst_ecn ecn; /* 0: MST_ECN_IF_ASKED */
+  enum mst_mtu_probing mtu_probing;
 };
 
 /* Make a stack. The options are copied. 0, -MST_EINVAL, -MST_ENOMEM. */
@@ -155,6 +163,11 @@ uint64_t mst_stack_next_deadline(const mst_stack *stack);
   X(tcp_time_wait, NULL, "connections that entered TIME-WAIT")                                                         \
   X(tcp_urgent, NULL, "segments with URG taken in")                                                                    \
   X(tcp_pmtu_reductions, NULL, "path MTU reductions by ICMP")                                                          \
+  X(tcp_mtu_probes, NULL, "probes for a larger path MTU (RFC 4821)")                                                   \
+  X(tcp_mtup_success, "TcpExtTCPMTUPSuccess", "of them arrived")                                                       \
+  X(tcp_mtup_fail, "TcpExtTCPMTUPFail", "of them lost")                                                                \
+  X(tcp_mtu_black_holes, NULL, "path MTU reductions because large segments vanished")                                  \
+  X(tcp_mtu_held, NULL, "ICMP reports held back because larger packets had arrived (RFC 5927 7.2)")                    \
   X(tcp_syncookies_sent, "TcpExtSyncookiesSent", "SYN cookies sent")                                                   \
   X(tcp_syncookies_recv, "TcpExtSyncookiesRecv", "SYN cookies that came back")                                         \
   X(tcp_syncookies_failed, "TcpExtSyncookiesFailed", "ACKs to a listener that hold no valid SYN cookie")               \

@@ -72,6 +72,12 @@ static bool nothing_amiss(const struct mst_conn *conn, const struct mst__ack *ac
          !ack->tcp->options.sack_count;
 }
 
+/* A lost probe of the path's MTU is none. */
+static bool congestion(struct mst_conn *conn, bool lost) {
+  if (!lost || !(conn->mtu_probe.mtu || conn->mtu_probe.repairing)) return lost;
+  return mst__mtu_probe_loss(conn);
+}
+
 void mst__recovery_on_ack(struct mst_conn *conn, struct mst__ack *ack) {
   struct mst__recovery *r = &conn->recovery;
   if (nothing_amiss(conn, ack)) {
@@ -83,7 +89,7 @@ void mst__recovery_on_ack(struct mst_conn *conn, struct mst__ack *ack) {
   if (r->phase == MST__PHASE_LOSS && r->frto) mst__frto_on_ack(conn, ack);
   if (mst__undo_on_ack(conn, ack)) return;
   if (r->phase != MST__PHASE_OPEN && mst__seq_ge(conn->snd_una, r->point)) leave(conn);
-  bool lost = conn->loss->detect(conn, ack);
+  bool lost = congestion(conn, conn->loss->detect(conn, ack));
   if (lost && r->phase <= MST__PHASE_CWR) mst__recovery_enter(conn, MST__PHASE_RECOVERY);
   if ((r->phase == MST__PHASE_RECOVERY || r->phase == MST__PHASE_CWR) && !conn->cc.ops->rate_based)
     mst__prr_on_ack(conn, ack);
@@ -92,7 +98,7 @@ void mst__recovery_on_ack(struct mst_conn *conn, struct mst__ack *ack) {
 void mst__recovery_on_reorder_timer(struct mst_conn *conn) {
   struct mst__recovery *r = &conn->recovery;
   if (!conn->loss->detect(conn, NULL)) return;
-  if (r->phase <= MST__PHASE_CWR) {
+  if (r->phase <= MST__PHASE_CWR && congestion(conn, true)) {
     struct mst__ack nothing = {.prior_lost_bytes = 0};
     mst__recovery_enter(conn, MST__PHASE_RECOVERY);
     if (!conn->cc.ops->rate_based) mst__prr_on_ack(conn, &nothing);

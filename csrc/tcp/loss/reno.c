@@ -13,7 +13,7 @@ static void reno_init(struct mst_conn *conn) {
 static void mark_first(struct mst_conn *conn) {
   struct mst__sent *first = mst__sent_first(&conn->sent);
   if (!first || first->flags & MST__SENT_LOST) return;
-  uint32_t segment = mst__segment_bytes(conn);
+  uint32_t segment = first->segment_bytes;
   if (mst__sent_bytes(first) > segment) mst__sent_split(conn, first, first->node.seq + segment);
   mst__sent_mark_lost(conn, first);
 }

@@ -23,6 +23,8 @@ static void delivered(struct mst_conn *conn, const struct mst__sent *sent, uint3
     ack->original = true;
     ack->rtt_ns = conn->stack->now_ns - sent->sent_ns; /* Karn's: RFC 6298 3 */
     if (!ack->rtt_ns) ack->rtt_ns = 1;
+    if (sent->segment_bytes > conn->mtu_probe.proven_bytes && bytes >= sent->segment_bytes)
+      mst__mtu_proven(conn, sent->segment_bytes);
   }
   ack->delivered_bytes += bytes;
   if (conn->loss->on_delivered) conn->loss->on_delivered(conn, sent, end, ack);
