@@ -19,11 +19,15 @@ static bool happens(uint64_t seed, enum series series, uint64_t index, uint32_t 
   return ppm && path_random(seed, series, index) % 1000000 < ppm;
 }
 
-static bool is_lost(struct path *path, const struct path_options *options, uint64_t seed, uint64_t now_ns) {
-  if (now_ns < path->lossy_until_ns) return true;
+static bool loss_begins(const struct path *path, const struct path_options *options, uint64_t seed) {
   for (size_t i = 0; i < PATH_DROPS_MAX && options->drops[i]; i++)
     if (options->drops[i] == path->index) return true;
-  if (!happens(seed, LOSS, path->index, options->loss_ppm)) return false;
+  return happens(seed, LOSS, path->index, options->loss_ppm);
+}
+
+static bool is_lost(struct path *path, const struct path_options *options, uint64_t seed, uint64_t now_ns) {
+  if (now_ns < path->lossy_until_ns) return true;
+  if (!loss_begins(path, options, seed)) return false;
   path->lossy_until_ns = now_ns + options->loss_burst_ns;
   return true;
 }
