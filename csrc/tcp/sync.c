@@ -147,6 +147,7 @@ static void simultaneous_syn_ack(const struct mst_conn *conn, struct mst__tcp *t
   if (conn->state != MST_SYN_RECEIVED || !syn_ack || tcp->seq != conn->irs) return;
   tcp->flags &= (uint8_t)~MST__SYN;
   tcp->seq++;
+  tcp->window >>= conn->snd_wscale; /* of a SYN it is not scaled (RFC 7323 2.2), and from here on it is taken to be */
 }
 
 /* A SYN again: the answer was lost. */

@@ -55,6 +55,20 @@ static void acks_beside_a_probe(void **state) {
   script_close(s);
 }
 
+/* RFC 7323 2.2: the window of a SYN,ACK is not scaled, that of a simultaneous open neither. */
+static void window_of_a_simultaneous_syn_ack(void **state) {
+  (void)state;
+  struct script *s = script_open(NULL);
+  script_connect(s);
+  script_out(s, "S 0");
+  script_in(s, "S 0 win 2000 <mss 1000,wscale 7>");
+  script_out(s, "S. 0 ack 1");
+  script_write(s, 5000);
+  script_in(s, "S. 0 ack 1 win 2000 <mss 1000,wscale 7>");
+  while (script_next(s, 1)) assert_true(s->last.seq + s->last.data_bytes - s->iss <= 2001);
+  script_close(s);
+}
+
 /* What comes through while the peer's window is the limit says nothing of the path: a model of it would take a lazy
  * reader for a network of a few bytes a second. */
 static void slow_reader_is_no_slow_path(void **state) {
@@ -91,11 +105,9 @@ static void undone_timeout_leaves_a_segment(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(new_ack_with_an_old_number),
-      cmocka_unit_test(old_ack_with_a_new_number),
-      cmocka_unit_test(acks_beside_a_probe),
-      cmocka_unit_test(slow_reader_is_no_slow_path),
-      cmocka_unit_test(undone_timeout_leaves_a_segment),
+      cmocka_unit_test(new_ack_with_an_old_number),  cmocka_unit_test(old_ack_with_a_new_number),
+      cmocka_unit_test(acks_beside_a_probe),         cmocka_unit_test(window_of_a_simultaneous_syn_ack),
+      cmocka_unit_test(slow_reader_is_no_slow_path), cmocka_unit_test(undone_timeout_leaves_a_segment),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
