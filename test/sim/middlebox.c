@@ -185,8 +185,9 @@ static void blind_packet(struct sim_box *box, const struct sim_hop *hop, uint8_t
   struct sim_tcp_view view;
   uint8_t out[256];
   sim_box_pass(hop, packet, bytes);
-  if (!sim_random_chance(&box->random, blind->chance)) return;
   sim_tcp_view(packet, bytes, &view);
+  /* Not in a handshake: who waits for a SYN,ACK must take any SYN for the peer's own (RFC 9293 3.5, figure 7). */
+  if (view.flags & SIM_SYN || !sim_random_chance(&box->random, blind->chance)) return;
   struct sim_hop forged = {hop->from, hop->next, true};
   sim_box_pass(&forged, out, forge(blind, &view, packet, out));
 }
