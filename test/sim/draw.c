@@ -222,7 +222,8 @@ static void draw_end(struct world *w, uint32_t i, int side) {
   if (e->nodelay && !(w->on >> WITH_memory_max & 1))
     w->memory_bytes_max[side] += 128 * e->to_send; /* a record a byte */
   e->meddles = world_with(w, WITH_meddle, salt, 6);
-  w->recuts[side] |= e->nodelay || e->meddles; /* small segments go again as one */
+  /* Small segments go again as one; who is short of memory keeps parts of them. */
+  w->recuts[side] |= e->nodelay || e->meddles || w->on >> WITH_memory_max & 1;
   if (e->meddles) w->memory_bytes_max[side] += 4u << 20;
   if (world_with(w, WITH_pause, salt, 3)) e->pause_chance = chance(w, 20000);
   if (side == 0) e->shut_late = world_with(w, WITH_shut_late, salt, 3);
