@@ -95,9 +95,8 @@ void mst__ecn_accepted(struct mst_conn *conn, const struct mst__tcp *ack) {
 void mst__ecn_connected(struct mst_conn *conn, const struct mst__tcp *syn_ack) {
   struct mst__ecn *ecn = &conn->ecn;
   uint8_t ace = mst__tcp_ace(syn_ack);
-  if (ecn->wanted == MST_ECN_CLASSIC && (ace & 3) == 1) {
-    start(conn, MST__ECN_CLASSIC, !ecn->syn.plain);
-  } else if (ecn->wanted == MST_ECN_ACCURATE && ace == 1) {
+  bool classic = ecn->wanted == MST_ECN_CLASSIC ? (ace & 3) == 1 : ecn->wanted == MST_ECN_ACCURATE && ace == 1;
+  if (classic) {
     start(conn, MST__ECN_CLASSIC, !ecn->syn.plain);
   } else if (ecn->wanted == MST_ECN_ACCURATE && ace && ace != 7) {
     start(conn, MST__ECN_ACCURATE, true); /* whatever SYNs went after: draft 3.1.4.1 */
@@ -187,7 +186,7 @@ void mst__ecn_answer(struct mst_conn *conn) {
   if (ecn->hold)
     mst__ecn_reduced(conn, false);
   else
-    mst__recovery_on_mark(conn);
+    mst__recovery_reduce(conn, MST__CC_ECN);
 }
 
 uint32_t mst__ecn_feedback(struct mst_conn *conn, const struct mst__tcp *tcp, uint32_t delivered_bytes) {

@@ -36,7 +36,7 @@ int mst__user_timeout_set(struct mst_conn *conn, int64_t ms) {
 
 int mst__user_timeout_advertise(struct mst_conn *conn, int64_t ms) {
   struct mst__user_timeout *u = &conn->user_timeout;
-  if (ms != 0 && (ms < 1000 || ms > FIELD_MAX * 60000ll)) return -MST_EINVAL;
+  if (ms != 0 && (ms < 1000 || ms > FIELD_MAX * 60000LL)) return -MST_EINVAL;
   u->advertised_ms = (uint32_t)ms;
   u->wanted = ms != 0;
   if (!ms && !u->fixed) u->ms = 0;

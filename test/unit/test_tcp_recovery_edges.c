@@ -50,7 +50,7 @@ static void marked_and_spurious(void **state) {
   struct script *s = many_outstanding();
   mst_conn *conn = s->conn;
   mst__sent_mark_lost(conn, record(s, 0));
-  mst__recovery_enter(conn, MST__PHASE_RECOVERY);
+  mst__recovery_enter(conn, MST__PHASE_RECOVERY, MST__CC_LOSS);
   conn->cc.cwnd = 100;
   conn->ecn.mode = MST__ECN_CLASSIC;
   conn->recovery.undo_retransmits = BYTES;

@@ -26,7 +26,7 @@ struct HostOptions {
   std::vector<std::string> ports;
   std::string pcap_path;
   std::string congestion_control; // empty: the stack's default
-  std::string trace_path; // empty: the environment decides
+  std::string trace_path;         // empty: the environment decides
 };
 
 class Host final : public Driver {

@@ -14,6 +14,8 @@
 #ifndef MST_TCP_LOSS_LOSS_H
 #define MST_TCP_LOSS_LOSS_H
 
+#include "tcp/cc/cc.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -111,10 +113,11 @@ void mst__recovery_on_ack(struct mst_conn *conn, struct mst__ack *ack);
 /* The retransmission timer went off. */
 void mst__recovery_on_timeout(struct mst_conn *conn);
 void mst__recovery_on_reorder_timer(struct mst_conn *conn);
-/* The network has marked (RFC 3168 6.1.2): reduce once a window. */
-void mst__recovery_on_mark(struct mst_conn *conn);
-/* Enter fast recovery, or with MST__PHASE_CWR only reduce. */
-void mst__recovery_enter(struct mst_conn *conn, enum mst__recovery_phase phase);
+/* Enter `phase`, of MST__PHASE_RECOVERY and MST__PHASE_CWR, because of `signal`. */
+void mst__recovery_enter(struct mst_conn *conn, enum mst__recovery_phase phase, enum mst__cc_signal signal);
+/* Reduce once a window though nothing is to be sent again: the network has marked (RFC 3168 6.1.2), or a loss is
+ * repaired already (RFC 8985 7.4.2). */
+void mst__recovery_reduce(struct mst_conn *conn, enum mst__cc_signal signal);
 /* What is to be sent again now; NULL: nothing. */
 struct mst__sent *mst__recovery_next(const struct mst_conn *conn);
 /* The first `bytes` of `sent` were sent again. */

@@ -24,26 +24,25 @@ static void count(const struct mst_conn *conn) {
     conn->stack->stats.tcp_reno_recovery++;
 }
 
-void mst__recovery_enter(struct mst_conn *conn, enum mst__recovery_phase phase) {
+void mst__recovery_enter(struct mst_conn *conn, enum mst__recovery_phase phase, enum mst__cc_signal signal) {
   struct mst__recovery *r = &conn->recovery;
   bool reducing = r->phase == MST__PHASE_CWR;
   r->phase = (uint8_t)phase;
   r->point = conn->snd_nxt;
   probe_forget(conn);
   if (phase == MST__PHASE_RECOVERY) count(conn);
-  mst__ecn_window_reduced(conn, phase == MST__PHASE_CWR ? MST__CC_ECN : MST__CC_LOSS);
+  mst__ecn_window_reduced(conn, signal);
   if (reducing) return mst__trace(conn, MST_TRACE_RECOVERY_ENTERED); /* once a window */
   mst__undo_remember(conn);
   mst__prr_begin(conn);
-  enum mst__cc_signal signal = phase == MST__PHASE_CWR ? MST__CC_ECN : MST__CC_LOSS;
   uint32_t cwnd = conn->cc.cwnd;
   conn->cc.ops->on_congestion(&conn->cc, signal, flight_size(conn), conn->stack->now_ns);
   if (!conn->cc.ops->rate_based) conn->cc.cwnd = cwnd; /* it goes down by and by */
   mst__trace(conn, MST_TRACE_RECOVERY_ENTERED);
 }
 
-void mst__recovery_on_mark(struct mst_conn *conn) {
-  if (conn->recovery.phase == MST__PHASE_OPEN) mst__recovery_enter(conn, MST__PHASE_CWR);
+void mst__recovery_reduce(struct mst_conn *conn, enum mst__cc_signal signal) {
+  if (conn->recovery.phase == MST__PHASE_OPEN) mst__recovery_enter(conn, MST__PHASE_CWR, signal);
 }
 
 static void leave(struct mst_conn *conn) {
@@ -90,7 +89,7 @@ void mst__recovery_on_ack(struct mst_conn *conn, struct mst__ack *ack) {
   if (mst__undo_on_ack(conn, ack)) return;
   if (r->phase != MST__PHASE_OPEN && mst__seq_ge(conn->snd_una, r->point)) leave(conn);
   bool lost = congestion(conn, conn->loss->detect(conn, ack));
-  if (lost && r->phase <= MST__PHASE_CWR) mst__recovery_enter(conn, MST__PHASE_RECOVERY);
+  if (lost && r->phase <= MST__PHASE_CWR) mst__recovery_enter(conn, MST__PHASE_RECOVERY, MST__CC_LOSS);
   if ((r->phase == MST__PHASE_RECOVERY || r->phase == MST__PHASE_CWR) && !conn->cc.ops->rate_based)
     mst__prr_on_ack(conn, ack);
 }
@@ -100,7 +99,7 @@ void mst__recovery_on_reorder_timer(struct mst_conn *conn) {
   if (!conn->loss->detect(conn, NULL)) return;
   if (r->phase <= MST__PHASE_CWR && congestion(conn, true)) {
     struct mst__ack nothing = {.prior_lost_bytes = 0};
-    mst__recovery_enter(conn, MST__PHASE_RECOVERY);
+    mst__recovery_enter(conn, MST__PHASE_RECOVERY, MST__CC_LOSS);
     if (!conn->cc.ops->rate_based) mst__prr_on_ack(conn, &nothing);
   }
   mst__output_wanted(conn);

@@ -54,6 +54,6 @@ void mst__tlp_on_ack(struct mst_conn *conn, const struct mst__ack *ack) {
   } else if (mst__seq_gt(conn->snd_una, r->probe_end)) {
     r->probe_out = false;
     conn->stack->stats.tcp_loss_probe_recovery++;
-    mst__recovery_on_mark(conn); /* the probe repaired a loss: the network is to be spared as after any other */
+    mst__recovery_reduce(conn, MST__CC_LOSS); /* the probe repaired one */
   }
 }
