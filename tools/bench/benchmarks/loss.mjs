@@ -126,7 +126,8 @@ async function shortFlows(group, { link, round, quick, trace, record, note }) {
 
 /** Goodput over a fixed time; more flows where each is slow. */
 async function longFlows(group, { link, round, quick, trace, record, note }) {
-  const { rttMs, longMs } = group[0];
+  const { rttMs } = group[0];
+  const longMs = group[0].longMs / (quick ? 2 : 1);
   const classes = group.map((cell, i) => flowClass(cell, firstPort + i, seedOf(cell, round), `goal_ms=${longMs}`));
   const flowsOf = ({ loss: percent }) =>
     Math.ceil((percent >= 5 ? 8 : percent >= 1 ? 4 : percent > 0 ? 2 : 1) / (quick ? 2 : 1));
@@ -153,7 +154,7 @@ async function fairness(cc, { link, round, quick, trace, record, note }) {
   const rate = 20e6;
   const apartMs = 3000;
   const fromMs = 5000;
-  const toMs = quick ? 15_000 : 20_000;
+  const toMs = quick ? 12_000 : 20_000;
   const cases = [
     { starts: 'together', ours: 0, os: 0 },
     { starts: 'ours first', ours: 0, os: apartMs },
