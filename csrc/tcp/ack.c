@@ -169,7 +169,8 @@ bool mst__ack_input(struct mst_conn *conn, const struct mst__tcp *tcp) {
   }
   conn->probes = 0;
   struct mst__ack ack = {.tcp = tcp, .repeated = is_repeated(conn, tcp)};
-  ack.duplicate = ack.repeated && conn->snd_una != conn->snd_nxt;
+  /* With the window closed it answers a probe. */
+  ack.duplicate = ack.repeated && conn->snd_una != conn->snd_nxt && conn->snd_wnd;
   bool informs = conn->sack_ok && tcp->options.sack_count && mst__seq_ge(tcp->ack, conn->snd_una);
   if (mst__seq_gt(tcp->ack, conn->snd_una) || ack.duplicate || informs || (ack.repeated && conn->recovery.probe_out))
     take(conn, &ack);
