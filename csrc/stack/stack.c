@@ -25,7 +25,7 @@ void mst__free(mst_stack *stack, void *memory, size_t bytes) {
   if (!memory) return;
   stack->stats.memory_bytes -= bytes;
   stack->env.free(stack->env.ctx, memory, bytes);
-  if (stack->memory.pressure && stack->stats.memory_bytes < stack->memory.low_bytes) mst__memory_relieved(stack);
+  if (stack->memory.pressure) mst__memory_returned(stack);
 }
 
 uint32_t mst__random32(mst_stack *stack) {

@@ -48,6 +48,7 @@ struct mst__tcp_stack {
 /* The bounds on what mst__alloc gives in all, and who waits for memory; tcp/memory.c. */
 struct mst__memory {
   uint64_t max_bytes, payload_bytes; /* of all, and while payload may still be taken */
+  uint64_t send_bytes;               /* the same of what is to be sent */
   uint64_t high_bytes, low_bytes;    /* where pressure begins and ends */
   struct mst__list waiting;          /* connections whose writer was turned away under pressure, by memory_node */
   bool pressure;
@@ -147,8 +148,10 @@ void mst__tcp_flush(mst_stack *stack);
 void mst__memory_init(mst_stack *stack, uint64_t max_bytes);
 /* High_bytes would be exceeded: note the pressure; whether `bytes` in all may be. */
 bool mst__memory_grant(mst_stack *stack, uint64_t bytes);
-/* Less than low_bytes are taken again. */
-void mst__memory_relieved(mst_stack *stack);
+/* Whether so many bytes more may be taken for what is to be sent; if not, the pressure is noted. */
+bool mst__memory_to_send(mst_stack *stack, uint64_t bytes);
+/* Under pressure something was given back. */
+void mst__memory_returned(mst_stack *stack);
 void mst__tcp_end_of_input(mst_stack *stack); /* let go of the packets of this batch */
 
 void mst__udp_stack_init(mst_stack *stack);

@@ -184,6 +184,7 @@ void mst__conn_die(struct mst_conn *conn, int error) {
   mst__timers_stop(conn);
   unhash(conn);
   mst__list_remove(&conn->output_node);
+  mst__list_remove(&conn->memory_node);
   mst__sendq_free(&conn->sendq, stack);
   mst__sent_clear(conn);
   if (error) mst__conn_notify(conn, MST_EV_ERROR);

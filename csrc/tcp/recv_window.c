@@ -16,6 +16,8 @@ static uint32_t limit_now(const struct mst_conn *conn) {
 uint32_t mst__receive_window(const struct mst_conn *conn) {
   uint32_t held = conn->recvq.bytes, limit = limit_now(conn);
   uint32_t space = held < limit ? limit - held : 0, field_max = 65535u << conn->rcv_wscale;
+  /* Our SYN,ACK may have to say it again, and without a scale (RFC 7323 2.2). */
+  if (conn->state < MST_ESTABLISHED) field_max = 65535;
   if (space > field_max) space = field_max;
   uint32_t promised = conn->rcv_adv - conn->rcv_nxt;
   if (space <= promised) return promised;

@@ -76,6 +76,7 @@ static uint16_t offer_window(struct mst_conn *conn, uint8_t flags) {
   uint32_t window = mst__receive_window(conn), promised = conn->rcv_adv - conn->rcv_nxt;
   /* Rounded up to keep a promise; not without room for it, or many small segments would move the edge on for ever. */
   bool round_up = window <= promised && conn->recvq.bytes + promised <= conn->receive_buffer_bytes;
+  if (conn->state < MST_ESTABLISHED) round_up = false; /* beyond what a SYN can say again */
   uint32_t field = (window + (round_up ? (1u << scale) - 1 : 0)) >> scale;
   if (field > 65535) field = 65535;
   uint32_t edge = conn->rcv_nxt + (field << scale);

@@ -4,7 +4,7 @@
 
 /* Whole chunks, header included, are size classes of the arena. A long queue is made of large chunks, so that one
  * 64 KB packet needs few of them. */
-static const uint32_t chunk_sizes[] = {1024, 4096, 16384, 65536};
+static const uint32_t chunk_sizes[] = {MST__SEND_CHUNK_LEAST, 4096, 16384, 65536};
 
 _Static_assert(offsetof(struct mst__send_chunk, data) >= MST_CHANNEL_FREED_BYTES, "a freed chunk may still be sent");
 
@@ -17,13 +17,19 @@ static uint32_t chunk_capacity(const struct mst__sendq *queue, size_t bytes) {
   return 65536 - (uint32_t)sizeof(struct mst__send_chunk);
 }
 
+static struct mst__send_chunk *chunk_new(mst_stack *stack, uint32_t capacity) {
+  size_t bytes = sizeof(struct mst__send_chunk) + capacity;
+  return mst__memory_to_send(stack, bytes) ? mst__alloc(stack, bytes) : NULL;
+}
+
 static struct mst__send_chunk *chunk_add(struct mst__sendq *queue, mst_stack *stack, size_t bytes) {
   uint32_t capacity = chunk_capacity(queue, bytes);
-  struct mst__send_chunk *chunk = mst__payload_alloc(stack, sizeof *chunk + capacity);
-  /* Nothing is short, the piece was: a little is better than nothing. */
-  if (!chunk && !stack->memory.pressure && capacity + sizeof *chunk > chunk_sizes[0]) {
+  struct mst__send_chunk *chunk = chunk_new(stack, capacity);
+  /* A little is better than nothing, where nothing is short but the piece was large, or no ACK would bring the writer
+   * back. */
+  if (!chunk && (!stack->memory.pressure || !queue->first) && capacity + sizeof *chunk > chunk_sizes[0]) {
     capacity = chunk_sizes[0] - (uint32_t)sizeof *chunk;
-    chunk = mst__payload_alloc(stack, sizeof *chunk + capacity);
+    chunk = chunk_new(stack, capacity);
   }
   if (!chunk) return NULL;
   *chunk = (struct mst__send_chunk){.capacity = capacity};

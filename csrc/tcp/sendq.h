@@ -6,6 +6,8 @@
 #include "multistack/packet.h"
 #include "stack/stack.h"
 
+#define MST__SEND_CHUNK_LEAST 1024 /* bytes with its header */
+
 struct mst__send_chunk {
   struct mst__send_chunk *next;
   uint32_t capacity, begin, end; /* of data */

@@ -46,7 +46,8 @@ struct flow {
   uint32_t irs, rcv_nxt; /* behind what has come without a gap */
   uint32_t rcv_max;      /* behind all that has come */
   bool irs_known;
-  bool untracked; /* a forged SYN may have been answered, too */
+  bool forged_syn; /* one has come: a SYN,ACK may answer it */
+  bool untracked;
   struct sim_ranges received_ranges;
   uint32_t offered, acked; /* right edge of its window, and the ACK, that it last sent */
   bool offered_known;
@@ -260,7 +261,11 @@ static void syn_sent(struct pass *p) {
   bool known = false;
   for (unsigned i = 0; i < f->iss_count; i++) known |= f->iss[i] == iss;
   if (!known && f->settled) /* another connection of the same name */
-    *f = (struct flow){.local_port = f->local_port, .peer_port = f->peer_port, .ip4 = f->ip4, .received = f->received};
+    *f = (struct flow){.local_port = f->local_port,
+                       .peer_port = f->peer_port,
+                       .ip4 = f->ip4,
+                       .received = f->received,
+                       .untracked = f->forged_syn};
   if (!known) {
     memmove(f->iss + 1, f->iss, sizeof f->iss - sizeof *f->iss);
     f->iss[0] = iss;
@@ -424,7 +429,10 @@ static void tap(struct sim_node *node, const struct sim_seen *seen) {
   if (!p.flow) return;
   p.end = p.v.seq + (uint32_t)p.v.data_bytes + !!(p.v.flags & SIM_SYN) + !!(p.v.flags & SIM_FIN);
   if (watch->print) print_segment(&p);
-  if (seen->forged && p.v.flags & SIM_SYN && !p.flow->settled) p.flow->untracked = true;
+  if (seen->forged && p.v.flags & SIM_SYN) {
+    p.flow->forged_syn = true;
+    if (!p.flow->settled) p.flow->untracked = true;
+  }
   if (seen->sent)
     segment_sent(&p);
   else if (!seen->forged)

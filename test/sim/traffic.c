@@ -31,6 +31,7 @@ static void wake_at(struct end *e, uint64_t at_ns) {
 void traffic_finish(struct end *e, int error) {
   e->error = error;
   e->closed = true;
+  e->finished_ns = e->world->sim->now_ns;
   e->conn = NULL;
   world_progress(e->world, e);
 }

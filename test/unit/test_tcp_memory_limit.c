@@ -100,6 +100,44 @@ static void writer_is_turned_away(void **state) {
   script_close(s);
 }
 
+static void note_events(mst_conn *conn, unsigned events, void *user) {
+  (void)conn;
+  *(unsigned *)user |= events;
+}
+
+/* One that has nothing under way, so that no ACK brings it back, is told as soon as others give back anything: their
+ * pressure may never end. A little is taken then, where all does not fit. */
+static void writer_does_not_wait_for_all(void **state) {
+  (void)state;
+  static char data[65536];
+  struct script *s = established();
+  mst_conn *writer = s->conn;
+  unsigned told = 0;
+  mst_conn_set_event(writer, note_events, &told);
+  s->peer_port = 9090;
+  s->iss_known = false;
+  script_in(s, "S 0 win 65535 <mss 1000,sackOK,wscale 7>");
+  script_out(s, "S. 0 ack 1");
+  script_in(s, ". 1 ack 1");
+  script_accept(s);
+  mst_conn_set_option(s->conn, MST_TCP_RECEIVE_BUFFER, LIMIT);
+  for (uint32_t seq = fill(s); !script_drops(s, MST_DROP_NO_MEMORY); seq += 1000) {
+    in_line(s, "P. %u:%u ack 1", seq, seq + 1000);
+    script_drain(s);
+  }
+  assert_int_equal(mst_write(writer, data, sizeof data), -MST_EAGAIN);
+  script_flush(s);
+  told = 0;
+  for (int reads = 0; !(told & MST_EV_WRITABLE); reads++) {
+    assert_true(reads < 100);
+    script_read(s, 1000);
+    script_wait(s, 1);
+  }
+  assert_int_equal(mst_writable_bytes(writer), 16384); /* still short */
+  assert_in_range(mst_write(writer, data, sizeof data), 900, 4096);
+  script_close(s);
+}
+
 /* A connection that is opened meanwhile has no measure of segments yet. */
 static void opens_with_a_window(void **state) {
   (void)state;
@@ -282,7 +320,7 @@ int main(void) {
       cmocka_unit_test(window_closes),         cmocka_unit_test(others_go_on),
       cmocka_unit_test(writer_is_turned_away), cmocka_unit_test(opens_with_a_window),
       cmocka_unit_test(acknowledged_stays),    cmocka_unit_test(crowd_of_lazy_readers),
-      cmocka_unit_test(a_small_limit_serves),
+      cmocka_unit_test(a_small_limit_serves),  cmocka_unit_test(writer_does_not_wait_for_all),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
