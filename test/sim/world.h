@@ -21,10 +21,33 @@
   X(burst)                                                                                                             \
   X(by_index)                                                                                                          \
   X(reorder)                                                                                                           \
-  X(duplicate) X(corrupt) X(rate) X(aqm) X(mark) X(mtu) X(ecn) X(gso) X(refuse) X(small_mtu) X(buffers) X(no_sack)     \
-      X(congestion) X(strip_syn) X(strip_rest) X(lopsided) X(clamp) X(bleach) X(sequence) X(dishonest) X(split)        \
-          X(merge) X(thin_acks) X(unscaled) X(nat) X(blind) X(blind_in_window) X(cookies) X(memory_max) X(memory)      \
-              X(abort) X(pause) X(peek) X(nodelay) X(shut_late) X(meddle)
+  X(duplicate)                                                                                                         \
+  X(corrupt)                                                                                                           \
+  X(rate)                                                                                                              \
+  X(aqm)                                                                                                               \
+  X(mark)                                                                                                              \
+  X(mtu)                                                                                                               \
+  X(ecn)                                                                                                               \
+  X(gso)                                                                                                               \
+  X(refuse)                                                                                                            \
+  X(small_mtu)                                                                                                         \
+  X(buffers)                                                                                                           \
+  X(no_sack)                                                                                                           \
+  X(congestion)                                                                                                        \
+  X(strip_syn)                                                                                                         \
+  X(strip_rest)                                                                                                        \
+  X(lopsided)                                                                                                          \
+  X(clamp)                                                                                                             \
+  X(bleach)                                                                                                            \
+  X(sequence)                                                                                                          \
+  X(dishonest)                                                                                                         \
+  X(split)                                                                                                             \
+  X(merge)                                                                                                             \
+  X(thin_acks)                                                                                                         \
+  X(unscaled)                                                                                                          \
+  X(nat)                                                                                                               \
+  X(blind)                                                                                                             \
+  X(blind_in_window) X(cookies) X(memory_max) X(memory) X(abort) X(pause) X(peek) X(nodelay) X(shut_late) X(meddle)
 
 enum world_feature {
 #define X(name) WITH_##name,
