@@ -17,6 +17,7 @@
 #define ALPHA (3 * (1 - BETA) / (1 + BETA)) /* 4.3 */
 #define GROWTH_MAX 0.5                      /* of what is acknowledged: 4.2, less than slow start's */
 #define GROWTH_UNKNOWN 0.05
+#define PACING_GAIN 1.25
 #define QUEUE_LEAST_NS 500000u /* round trips vary by so much without a queue */
 
 /* Newton's method from a guess within a factor of two: five steps are exact to a float's precision. */
@@ -98,6 +99,13 @@ static void skip_time(struct mst__cc *cc, uint64_t now_ns) {
   s->seen_ns = now_ns;
 }
 
+/* Where losses have shown the limit, data is spread a little: the segment by which a window grows would else be the
+ * third of a burst, and in a queue that is nearly full the third is the one that is dropped. */
+static void spread(struct mst__cc *cc, uint64_t srtt_ns) {
+  bool wanted = cc->state.cubic.now.w_max_known && cc->cwnd >= cc->ssthresh && srtt_ns;
+  cc->pacing_rate = wanted ? (uint64_t)(PACING_GAIN * 1e9 * cc->cwnd / (double)srtt_ns) : 0;
+}
+
 static void cubic_on_ack(struct mst__cc *cc, const struct mst__cc_ack *ack) {
   if (!ack->cwnd_limited) return skip_time(cc, ack->now_ns);
   uint32_t earned = mst__cc_earned(cc, ack);
@@ -108,9 +116,12 @@ static void cubic_on_ack(struct mst__cc *cc, const struct mst__cc_ack *ack) {
       grow = mst__hystart_on_ack(&cc->state.cubic.hystart, cc, ack, earned, MST__HYSTART_UNLIMITED);
     if (grow > room) grow = room;
     cc->cwnd += grow;
+    cc->pacing_rate = 0;
     return;
   }
-  if (earned) congestion_avoidance(cc, ack, earned);
+  if (!earned) return;
+  congestion_avoidance(cc, ack, earned);
+  spread(cc, ack->srtt_ns);
 }
 
 /* 4.6 says FlightSize, lest a window that was not used counts. Ours does not grow then and decays, so cwnd serves (4.6
