@@ -22,9 +22,10 @@ void mst__rto_update(struct mst_conn *conn) {
     conn->rto_ns = MST__RTO_INITIAL_NS;
     return;
   }
-  uint64_t variance = 4 * conn->rttvar_ns;
-  uint64_t rto = conn->srtt_ns + (variance > MST__MS ? variance : MST__MS);
-  if (rto < MST__RTO_MIN_NS) rto = MST__RTO_MIN_NS;
+  /* The minimum is of the margin, not of the sum: with a sample for each ACK the variance of a steady path is nearly
+   * nothing, and a queue that fills within a round trip would look like a loss. */
+  uint64_t margin = 4 * conn->rttvar_ns;
+  uint64_t rto = conn->srtt_ns + (margin > MST__RTO_MIN_NS ? margin : MST__RTO_MIN_NS);
   conn->rto_ns = rto > MST__RTO_MAX_NS ? MST__RTO_MAX_NS : rto;
 }
 

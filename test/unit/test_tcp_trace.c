@@ -102,7 +102,7 @@ static void life_of_a_connection(void **state) {
   expect("segment_received . 1:1 ack 1 win 4000");
   expect("rtt_sampled 20 ms");
   expect("state_updated SYN-RECEIVED ESTABLISHED");
-  expect("metrics_updated cwnd 10000 rto 200 ms");
+  expect("metrics_updated cwnd 10000 rto 220 ms");
   expect_nothing();
   script_accept(s);
 
