@@ -439,8 +439,7 @@ enum mst__secret {
   MST__SECRET_ISN,
   MST__SECRET_TS_OFFSET,
   MST__SECRET_COOKIE_MASK,
-  MST__SECRET_COOKIE_TAG,
-  MST__SECRET_COOKIE_MAC
+  MST__SECRET_COOKIE_CHECK
 };
 uint64_t mst__flow_secret(mst_stack *stack, const struct mst__flow *flow, enum mst__secret purpose, uint64_t more);
 uint32_t mst__isn(mst_stack *stack, const struct mst__flow *flow);

@@ -1,18 +1,19 @@
 /* SYN cookies (RFC 4987 3.6): the handshake's state travels in our initial sequence number, and in the low bits of our
  * timestamp, and comes back with the peer's ACK.
  *
- *   ISS - F(tuple)   | period 2 | MSS 3 | tag 13: G(tuple, period, MSS) | MAC 14: H(tuple, IRS, period, MSS) |
+ *   ISS - F(tuple)   | period 2 | MSS 3 | check 27: G(tuple, period, MSS) - IRS |
  *   TSval - offset   | milliseconds 26 | ECN 1 | SACK permitted 1 | window scale 4 |
  *
  * A cookie is good for one to two minutes, and only while the listener sends them. A blind guess hits with a chance of
- * 2^-28. The tag tells a later segment of somebody who has a cookie, whose first one was lost, from what is nobody's.
- */
+ * 2^-28. As IRS is subtracted, not hashed, a later segment of somebody who has a cookie, whose first one was lost,
+ * shows how far ahead it is: by a hash alone one of many would pass for the first, and what came before it be missing.
+ * Were it added, a connection that had sent as much as it received would look like its own beginning. */
 #include "tcp/half_open.h"
 
 #define PERIOD_NS (64 * MST__SECOND)
 #define PERIODS 2 /* in which a cookie is good, the one it is made in counted */
-#define MAC_BITS 14
-#define TAG_BITS 13
+#define CHECK_BITS 27
+#define AHEAD_MAX 65535 /* the most that a SYN,ACK can offer */
 #define MSS_BITS 3
 #define TS_BITS 6
 #define TS_SACK 16
@@ -51,9 +52,8 @@ static uint32_t mask(const struct mst__half_open *h) {
 static uint32_t cookie(const struct mst__half_open *h, uint32_t made_in, uint32_t mss) {
   mst_stack *stack = h->listener->stack;
   uint32_t fields = made_in << MSS_BITS | mss;
-  uint64_t tag = mst__flow_secret(stack, &h->flow, MST__SECRET_COOKIE_TAG, fields);
-  uint64_t mac = mst__flow_secret(stack, &h->flow, MST__SECRET_COOKIE_MAC, (uint64_t)h->irs << 32 | fields);
-  return (fields << TAG_BITS | bits_of(tag, TAG_BITS)) << MAC_BITS | bits_of(mac, MAC_BITS);
+  uint64_t hash = mst__flow_secret(stack, &h->flow, MST__SECRET_COOKIE_CHECK, fields);
+  return fields << CHECK_BITS | bits_of(hash - h->irs, CHECK_BITS);
 }
 
 /* Our clock, with its last bits replaced and never ahead of it (RFC 7323 5.4 wants it to grow). */
@@ -80,12 +80,12 @@ void mst__cookie_send(struct mst__half_open *h) {
 
 static enum mst__cookie judge(struct mst__half_open *h) {
   uint32_t made_in = period(h->listener->stack), value = h->iss - mask(h);
-  uint32_t mss = value >> (TAG_BITS + MAC_BITS) & ((1u << MSS_BITS) - 1);
+  uint32_t mss = value >> CHECK_BITS & ((1u << MSS_BITS) - 1);
   for (int i = 0; i < PERIODS; i++, made_in--) {
-    uint32_t wrong = value ^ cookie(h, made_in, mss);
-    if (wrong >> MAC_BITS) continue;
+    uint32_t right = cookie(h, made_in, mss), ahead = bits_of(value - right, CHECK_BITS);
+    if ((right ^ value) >> CHECK_BITS || ahead > AHEAD_MAX) continue;
     h->terms.peer_mss = mss_table(h)[mss];
-    return wrong ? MST__COOKIE_LATER : MST__COOKIE_GOOD;
+    return ahead ? MST__COOKIE_LATER : MST__COOKIE_GOOD;
   }
   return MST__COOKIE_NONE;
 }
