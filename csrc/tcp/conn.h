@@ -435,12 +435,7 @@ bool mst__challenge_allowed(mst_stack *stack, struct mst__throttle *throttle);
 
 /* --- isn.c --- */
 /* A hash of the four-tuple and `more` under the stack's secret key, another for each purpose. */
-enum mst__secret {
-  MST__SECRET_ISN,
-  MST__SECRET_TS_OFFSET,
-  MST__SECRET_COOKIE_MASK,
-  MST__SECRET_COOKIE_CHECK
-};
+enum mst__secret { MST__SECRET_ISN, MST__SECRET_TS_OFFSET, MST__SECRET_COOKIE_MASK, MST__SECRET_COOKIE_CHECK };
 uint64_t mst__flow_secret(mst_stack *stack, const struct mst__flow *flow, enum mst__secret purpose, uint64_t more);
 uint32_t mst__isn(mst_stack *stack, const struct mst__flow *flow);
 uint32_t mst__ts_offset(mst_stack *stack, const struct mst__flow *flow);
