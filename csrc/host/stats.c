@@ -91,7 +91,8 @@ static uint64_t counter_value(const struct mst_stack_stats *stats, const struct 
 static void put_counters(struct writer *w, const struct mst_stack_stats *stats) {
   const struct mst_stack_counter *counter;
   const char *comma = "";
-  for (size_t i = 0; (counter = mst_stack_counter_at(i)) && counter->offset < offsetof(struct mst_stack_stats, drops); i++)
+  for (size_t i = 0; (counter = mst_stack_counter_at(i)) && counter->offset < offsetof(struct mst_stack_stats, drops);
+       i++)
     put(w, ",\"%s\":%" PRIu64, counter->name, counter_value(stats, counter));
   put(w, ",\"nstat\":{");
   for (size_t i = 0; (counter = mst_stack_counter_at(i)); i++) {
