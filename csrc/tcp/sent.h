@@ -5,6 +5,7 @@
 #define MST_TCP_SENT_H
 
 #include "base/list.h"
+#include "base/seq.h"
 #include "base/seq_tree.h"
 
 #include <stdbool.h>
@@ -80,6 +81,10 @@ void mst__sent_forget_sacks(struct mst_conn *conn);
 /* Take `sent`, or its first `bytes`, off the front. */
 void mst__sent_remove_front(struct mst_conn *conn, struct mst__sent *sent, uint32_t bytes);
 
+/* Which of two segments was sent later (RFC 8985 6.2 step 2, RACK_sent_after). */
+static inline bool mst__sent_after(uint64_t a_ns, uint32_t a_end, uint64_t b_ns, uint32_t b_end) {
+  return a_ns > b_ns || (a_ns == b_ns && mst__seq_gt(a_end, b_end));
+}
 static inline uint32_t mst__sent_bytes(const struct mst__sent *sent) {
   return sent->end - sent->node.seq;
 }

@@ -10,10 +10,6 @@ static void rack_init(struct mst_conn *conn) {
   conn->recovery.rack.fack = conn->snd_una;
 }
 
-static bool sent_after(uint64_t a_ns, uint32_t a_end, uint64_t b_ns, uint32_t b_end) {
-  return a_ns > b_ns || (a_ns == b_ns && mst__seq_gt(a_end, b_end));
-}
-
 /* Step 2: whether what arrived may have been an earlier transmission than the last. */
 static bool ambiguous(const struct mst_conn *conn, const struct mst__sent *sent, const struct mst__ack *ack) {
   uint64_t now_ns = conn->stack->now_ns;
@@ -40,7 +36,7 @@ static void rack_on_delivered(struct mst_conn *conn, const struct mst__sent *sen
   /* Of this ACK's segments the one sent last, be it a late one. */
   if (ack->newest_sent_ns == sent->sent_ns && ack->newest_end == end)
     r->rack.rtt_ns = conn->stack->now_ns - sent->sent_ns;
-  if (!sent_after(sent->sent_ns, end, r->rack.xmit_ns, r->rack.end_seq)) return;
+  if (!mst__sent_after(sent->sent_ns, end, r->rack.xmit_ns, r->rack.end_seq)) return;
   r->rack.xmit_ns = sent->sent_ns;
   r->rack.end_seq = end;
 }
@@ -81,7 +77,7 @@ static struct mst__sent *overtaken(const struct mst_conn *conn) {
   const struct mst__recovery *r = &conn->recovery;
   if (mst__list_empty(&conn->sent.in_flight)) return NULL;
   struct mst__sent *oldest = mst__sent_at(conn->sent.in_flight.next);
-  return sent_after(r->rack.xmit_ns, r->rack.end_seq, oldest->sent_ns, oldest->end) ? oldest : NULL;
+  return mst__sent_after(r->rack.xmit_ns, r->rack.end_seq, oldest->sent_ns, oldest->end) ? oldest : NULL;
 }
 
 /* Step 5. The list is in the order of sending: what is not yet due ends the search, and the timer comes for it. */

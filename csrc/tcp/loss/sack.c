@@ -2,14 +2,10 @@
  * 2883). */
 #include "tcp/conn.h"
 
-static bool sent_after(uint64_t a_ns, uint32_t a_end, uint64_t b_ns, uint32_t b_end) {
-  return a_ns > b_ns || (a_ns == b_ns && mst__seq_gt(a_end, b_end));
-}
-
 /* `bytes` of `sent`, up to number `end`, have arrived and were not known to. */
 static void delivered(struct mst_conn *conn, const struct mst__sent *sent, uint32_t bytes, uint32_t end,
                       struct mst__ack *ack) {
-  if (!ack->any || sent_after(sent->sent_ns, end, ack->newest_sent_ns, ack->newest_end)) {
+  if (!ack->any || mst__sent_after(sent->sent_ns, end, ack->newest_sent_ns, ack->newest_end)) {
     ack->any = true;
     ack->newest_end = end;
     ack->newest_sent_ns = sent->sent_ns;
