@@ -297,6 +297,16 @@ static void switched(void **state) {
   model_free(m);
 }
 
+/* In loss recovery the window may be a few bytes for a moment: no limit to begin with. */
+static void switched_in_recovery(void **state) {
+  (void)state;
+  struct mst__cc cc = {.ops = mst__cc_find("bbr"), .mss = 1000, .cwnd = 6, .ssthresh = UINT32_MAX};
+  cc.ops->init(&cc, 1);
+  cc.cwnd = 6;
+  mst__cc_switch(&cc, mst__cc_find("newreno"), 2);
+  assert_int_equal(cc.ssthresh, 2000);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(finds_the_path),
@@ -314,6 +324,7 @@ int main(void) {
       cmocka_unit_test(marks),
       cmocka_unit_test(undo),
       cmocka_unit_test(switched),
+      cmocka_unit_test(switched_in_recovery),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

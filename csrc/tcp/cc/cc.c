@@ -19,7 +19,8 @@ const char *mst_congestion_control_name(size_t index) {
 
 void mst__cc_switch(struct mst__cc *cc, const struct mst__cc_ops *ops, uint64_t now_ns) {
   /* One that models the path has no ssthresh; one that goes by the window is not to probe again from scratch. */
-  if (cc->ops->rate_based && !ops->rate_based && cc->ssthresh > cc->cwnd) cc->ssthresh = cc->cwnd;
+  uint32_t known = cc->cwnd > 2 * cc->mss ? cc->cwnd : 2 * cc->mss; /* RFC 5681 (4): in recovery cwnd may be anything */
+  if (cc->ops->rate_based && !ops->rate_based && cc->ssthresh > known) cc->ssthresh = known;
   if (cc->ops != ops) cc->pacing_rate = 0;
   cc->held_bytes = 0;
   cc->ops = ops;
