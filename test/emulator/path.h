@@ -1,7 +1,8 @@
 /* One direction of an emulated link: a bottleneck with a queue, then a delay, and what may befall a packet on the way.
- * A machine without clock: each call takes `now_ns`. What befalls the nth packet depends on the seed and on n alone
- * (but for the length of bursts), so that two senders on two links of the same seed meet the same fate, packet by
- * packet. */
+ * A machine without clock: each call takes `now_ns`. What befalls the nth packet with data depends on the seed and on n
+ * alone (but for the length of bursts), so that two senders on two links of the same seed meet the same fate, segment
+ * by segment, though one sends its ACKs alone and the other with data; those without data have a series of their own.
+ */
 #ifndef EMULATOR_PATH_H
 #define EMULATOR_PATH_H
 
@@ -27,6 +28,7 @@ struct path_options {
 struct path {
   uint64_t free_ns; /* when the bottleneck has sent all that waits */
   uint64_t index;   /* packets that came */
+  uint64_t bare;    /* of them without data, by their size */
   uint64_t lossy_until_ns;
 };
 
