@@ -168,9 +168,13 @@ static void lines_that_are_wrong(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(rate_delay_and_queue), cmocka_unit_test(fate_goes_by_index),
-      cmocka_unit_test(bursts_last),          cmocka_unit_test(what_has_arrived),
-      cmocka_unit_test(flows_are_paired),     cmocka_unit_test(a_mark_keeps_the_checksum),
+      cmocka_unit_test(rate_delay_and_queue),
+      cmocka_unit_test(fate_goes_by_index),
+      cmocka_unit_test(packets_without_data_shift_nothing),
+      cmocka_unit_test(bursts_last),
+      cmocka_unit_test(what_has_arrived),
+      cmocka_unit_test(flows_are_paired),
+      cmocka_unit_test(a_mark_keeps_the_checksum),
       cmocka_unit_test(lines_that_are_wrong),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
