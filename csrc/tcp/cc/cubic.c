@@ -99,11 +99,11 @@ static void skip_time(struct mst__cc *cc, uint64_t now_ns) {
   s->seen_ns = now_ns;
 }
 
-/* Where losses have shown the limit, data is spread a little: the segment by which a window grows would else be the
- * third of a burst, and in a queue that is nearly full the third is the one that is dropped. */
-static void spread(struct mst__cc *cc, uint64_t srtt_ns) {
-  bool wanted = cc->state.cubic.now.w_max_known && cc->cwnd >= cc->ssthresh && srtt_ns;
-  cc->pacing_rate = wanted ? (uint64_t)(PACING_GAIN * 1e9 * cc->cwnd / (double)srtt_ns) : 0;
+/* Where losses have shown the limit and a queue stands, data is spread a little: the segment by which a window grows
+ * would else be the third of a burst, and in a queue that is nearly full the third is the one that is dropped. */
+static void spread(struct mst__cc *cc, const struct mst__cc_ack *ack) {
+  bool wanted = cc->state.cubic.now.w_max_known && cc->cwnd >= cc->ssthresh && ack->srtt_ns && queue_shows(ack);
+  cc->pacing_rate = wanted ? (uint64_t)(PACING_GAIN * 1e9 * cc->cwnd / (double)ack->srtt_ns) : 0;
 }
 
 static void cubic_on_ack(struct mst__cc *cc, const struct mst__cc_ack *ack) {
@@ -121,7 +121,7 @@ static void cubic_on_ack(struct mst__cc *cc, const struct mst__cc_ack *ack) {
   }
   if (!earned) return;
   congestion_avoidance(cc, ack, earned);
-  spread(cc, ack->srtt_ns);
+  spread(cc, ack);
 }
 
 /* 4.6 says FlightSize, lest a window that was not used counts. Ours does not grow then and decays, so cwnd serves (4.6
