@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define JOBS_MAX 64
+#define PROGRESS_S 30
 #define SCENARIO_SECONDS_MAX 120 /* by the wall clock */
 
 #ifdef __SANITIZE_ADDRESS__
@@ -109,7 +110,7 @@ static uint64_t sum_failed(const struct worker *workers, uint64_t jobs, uint64_t
 static void print_progress(const struct options *o, const struct worker *workers, double begin_s) {
   static double last_s;
   uint64_t passed, failed;
-  if (now_s() - last_s < 30 || o->count <= 5000) return;
+  if (now_s() - last_s < PROGRESS_S || o->count <= 5000) return;
   last_s = now_s();
   failed = sum_failed(workers, o->jobs, &passed);
   double rate = (double)(passed + failed) / (now_s() - begin_s + 1e-9);
@@ -138,12 +139,16 @@ static uint64_t run_all(const struct options *o) {
   struct worker *workers = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (workers == MAP_FAILED) abort();
   double begin_s = now_s();
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &child, NULL);
   for (uint64_t i = 0; i < o->jobs; i++) start(o, &workers[i], o->first + i);
   for (uint64_t left = o->jobs; left;) {
     int status;
     pid_t pid = waitpid(-1, &status, WNOHANG);
     if (pid <= 0) {
-      usleep(5000);
+      sigtimedwait(&child, NULL, &(struct timespec){.tv_sec = PROGRESS_S});
       print_progress(o, workers, begin_s);
       continue;
     }
