@@ -67,14 +67,15 @@ static bool governs_cwnd(const struct mst_conn *conn) {
   return r->phase == MST__PHASE_RECOVERY || r->phase == MST__PHASE_CWR || r->frto == MST__FRTO_NEW_DATA;
 }
 
-static void tell_congestion_control(struct mst_conn *conn, const struct mst__ack *ack, uint32_t ce_bytes) {
+static void tell_congestion_control(struct mst_conn *conn, const struct mst__ack *ack, uint32_t arrived,
+                                    uint32_t ce_bytes) {
   struct mst__cc_ack out = {
       .now_ns = conn->stack->now_ns,
       .rtt_ns = ack->rtt_ns,
       .srtt_ns = conn->srtt_ns,
       .min_rtt_ns = conn->min_rtt_ns,
       .acked_bytes = ack->acked_bytes,
-      .delivered_bytes = (uint32_t)(conn->sent.delivered - ack->prior_delivered),
+      .delivered_bytes = arrived,
       .lost_bytes = (uint32_t)(conn->sent.lost_total - ack->prior_lost_total),
       .ce_bytes = ce_bytes,
       .flight_bytes = mst__recovery_flight(conn),
@@ -132,20 +133,20 @@ static void measure(struct mst_conn *conn, struct mst__ack *ack) {
 static void take(struct mst_conn *conn, struct mst__ack *ack) {
   ack->prior_una = conn->snd_una;
   ack->prior_flight_bytes = mst__recovery_flight(conn);
-  ack->prior_delivered = conn->sent.delivered;
   ack->prior_lost_bytes = conn->sent.lost_bytes;
   ack->prior_lost_total = conn->sent.lost_total;
   ack->was_recovering = governs_cwnd(conn);
   bool forward = mst__seq_gt(ack->tcp->ack, conn->snd_una);
   if (forward) advance(conn, ack);
   mst__sent_acked(conn, ack);
-  conn->sent.delivered += ack->delivered_bytes;
+  uint32_t arrived = ack->delivered_bytes; /* loss recovery corrects it by what duplicates only suggest */
+  conn->sent.delivered += arrived;
   measure(conn, ack);
   if (forward) restart_retransmit_timer(conn);
   if (forward && conn->mtu_probe.shrunk) mst__mtu_delivered(conn);
   mst__recovery_on_ack(conn, ack);
-  uint32_t ce_bytes = mst__ecn_ack(conn, ack->tcp, (uint32_t)(conn->sent.delivered - ack->prior_delivered));
-  tell_congestion_control(conn, ack, ce_bytes);
+  uint32_t ce_bytes = mst__ecn_ack(conn, ack->tcp, arrived);
+  tell_congestion_control(conn, ack, arrived, ce_bytes);
   if (conn->sent.flight_bytes)
     mst__tlp_schedule(conn);
   else

@@ -81,20 +81,24 @@ struct mst_conn *mst__conn_new(mst_stack *stack, mst_binding *binding, const str
   return conn;
 }
 
-static uint32_t ip_header_bytes(const struct mst_conn *conn) {
-  return mst_addr_is_ip4(&conn->flow.remote_addr) ? MST__IP4_HEADER_BYTES : MST__IP6_HEADER_BYTES;
+static bool is_ip4(const struct mst_conn *conn) {
+  return mst_addr_is_ip4(&conn->flow.remote_addr);
+}
+
+uint32_t mst__conn_header_bytes(const struct mst_conn *conn) {
+  return (is_ip4(conn) ? MST__IP4_HEADER_BYTES : MST__IP6_HEADER_BYTES) + MST__TCP_HEADER_BYTES;
 }
 
 uint16_t mst__conn_announced_mss(const struct mst_conn *conn) {
   uint32_t limit = conn->mtu_probe.limit, mtu = limit > conn->path_mtu ? limit : conn->path_mtu;
-  return (uint16_t)(mtu - ip_header_bytes(conn) - MST__TCP_HEADER_BYTES);
+  return (uint16_t)(mtu - mst__conn_header_bytes(conn));
 }
 
 /* RFC 9293 3.7.1: Eff.snd.MSS = min(SendMSS, MMS_S) - TCPhdrsize - IPoptionsize, and RFC 6691. */
 static void update_mss(struct mst_conn *conn) {
-  uint32_t carried = conn->path_mtu - ip_header_bytes(conn) - MST__TCP_HEADER_BYTES;
+  uint32_t carried = conn->path_mtu - mst__conn_header_bytes(conn);
   uint32_t peer = conn->peer_mss;
-  if (!peer) peer = ip_header_bytes(conn) == MST__IP4_HEADER_BYTES ? MST__MSS_DEFAULT_IP4 : MST__MSS_DEFAULT_IP6;
+  if (!peer) peer = is_ip4(conn) ? MST__MSS_DEFAULT_IP4 : MST__MSS_DEFAULT_IP6;
   conn->snd_mss = carried < peer ? carried : peer;
   if (conn->snd_mss < MST__MSS_MIN) conn->snd_mss = MST__MSS_MIN;
   conn->cc.mss = mst__segment_bytes(conn);

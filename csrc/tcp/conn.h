@@ -247,6 +247,8 @@ struct mst_conn *mst__conn_new(mst_stack *stack, mst_binding *binding, const str
 void mst__conn_set_path_mtu(struct mst_conn *conn, uint32_t mtu);
 /* The MSS that we announce: what one packet of the first hop carries. */
 uint16_t mst__conn_announced_mss(const struct mst_conn *conn);
+/* Of IP and TCP, without options. */
+uint32_t mst__conn_header_bytes(const struct mst_conn *conn);
 /* Choose window scale and first window. */
 void mst__conn_init_window(struct mst_conn *conn);
 /* RFC 6928 */

@@ -13,16 +13,12 @@ static bool is_ip4(const struct mst_conn *conn) {
   return mst_addr_is_ip4(&conn->flow.remote_addr);
 }
 
-static uint32_t header_bytes(const struct mst_conn *conn) {
-  return (is_ip4(conn) ? MST__IP4_HEADER_BYTES : MST__IP6_HEADER_BYTES) + MST__TCP_HEADER_BYTES;
-}
-
 /* The packet that carries such a payload, and the reverse. */
 static uint32_t mtu_of(const struct mst_conn *conn, uint32_t payload_bytes) {
-  return payload_bytes + mst__option_bytes(conn) + header_bytes(conn);
+  return payload_bytes + mst__option_bytes(conn) + mst__conn_header_bytes(conn);
 }
 static uint32_t payload_of(const struct mst_conn *conn, uint32_t mtu) {
-  return mtu - mst__option_bytes(conn) - header_bytes(conn);
+  return mtu - mst__option_bytes(conn) - mst__conn_header_bytes(conn);
 }
 
 static uint32_t base_mtu(const struct mst_conn *conn) {
@@ -33,7 +29,7 @@ static uint32_t base_mtu(const struct mst_conn *conn) {
 static uint32_t ceiling(const struct mst_conn *conn) {
   mst_stack *stack = conn->stack;
   struct mst_route route;
-  uint32_t mtu = conn->mtu_probe.limit, peer = conn->peer_mss + header_bytes(conn);
+  uint32_t mtu = conn->mtu_probe.limit, peer = conn->peer_mss + mst__conn_header_bytes(conn);
   if (!stack->net.route(stack->net.ctx, &conn->flow.remote_addr, &route)) mtu = route.mtu;
   if (mtu > MST_PACKET_BYTES_MAX) mtu = MST_PACKET_BYTES_MAX;
   return conn->peer_mss && peer < mtu ? peer : mtu;

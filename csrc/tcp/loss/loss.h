@@ -27,7 +27,7 @@ struct mst__tcp;
 struct mst__ack {
   const struct mst__tcp *tcp;
   uint32_t prior_una, prior_flight_bytes, prior_lost_bytes;
-  uint64_t prior_delivered, prior_lost_total;
+  uint64_t prior_lost_total;
   uint32_t acked_bytes;     /* by SND.UNA's move */
   uint32_t delivered_bytes; /* for the first time, by SND.UNA or SACK */
   bool repeated;            /* it says nothing new at all */
