@@ -200,7 +200,7 @@ int mst_host_add_stack(mst_host *host, const struct mst_stack_options *options, 
   size_t arena_bytes;
   int error = make_channel(&entry->channel, &arena_bytes);
   if (error) goto no_channel;
-  error = mst_switch_attach(host->sw, entry->channel, &entry->id);
+  error = mst_switch_attach(host->sw, entry->channel, NULL, &entry->id);
   if (error) goto not_attached;
   error = make_stack(entry, options, arena_bytes);
   if (error) goto no_stack;

@@ -2,9 +2,13 @@
 #include "arena.h"
 #include "base/assert.h"
 #include "channel_layout.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct mst_channel {
   struct mst__channel_geometry geometry;
@@ -13,10 +17,13 @@ struct mst_channel {
   const struct mst__rx_descriptor *rx;
   const uint8_t *arena_base, *arena_end;
   uint32_t tx_mask, rx_mask;
-  uint32_t tx_head;      /* the next slot to fill */
-  uint32_t tx_tail_seen; /* the switch's tail when it was last looked at */
-  uint32_t rx_next;      /* the next packet that mst_channel_receive gives */
-  uint32_t rx_tail;      /* the oldest packet that is not released */
+  uint32_t tx_head;              /* the next slot to fill */
+  uint32_t tx_tail_seen;         /* the switch's tail when it was last looked at */
+  uint32_t rx_next;              /* the next packet that mst_channel_receive gives */
+  uint32_t rx_tail;              /* the oldest packet that is not released */
+  uint32_t rung_head, rung_tail; /* tx_head and rx_tail when the switch's bell was last looked at */
+  bool sleeping;
+  int fd; /* of a shared region, or -1 */
   struct mst__arena arena;
 };
 
@@ -50,37 +57,101 @@ static int lay_out(const struct mst_channel_options *options, struct mst__channe
   return 0;
 }
 
-int mst_channel_create(const struct mst_channel_options *options, mst_channel **out) {
-  struct mst__channel_geometry geometry = {0};
+static int check_options(const struct mst_channel_options *options, struct mst__channel_geometry *geometry) {
   if (options && options->size != sizeof *options) return -MST_EINVAL;
-  int error = lay_out(options, &geometry);
-  if (error) return error;
+  return lay_out(options, geometry);
+}
+
+int64_t mst_channel_region_bytes(const struct mst_channel_options *options) {
+  struct mst__channel_geometry geometry = {0};
+  int error = check_options(options, &geometry);
+  return error ? error : (int64_t)geometry.region_bytes;
+}
+
+/* Map the region, with `fd` or without (-1), which the channel owns from here on when there is no error. */
+static int make(struct mst__channel_geometry *geometry, int fd, mst_channel **out) {
   struct mst_channel *channel = calloc(1, sizeof *channel);
   if (!channel) return -MST_ENOMEM;
-  void *region =
-      mmap(NULL, geometry.region_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  int kind = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+  void *region = mmap(NULL, geometry->region_bytes, PROT_READ | PROT_WRITE, kind | MAP_NORESERVE, fd, 0);
   if (region == MAP_FAILED) {
     free(channel);
-    return -MST_ENOMEM;
+    return errno == ENOMEM ? -MST_ENOMEM : -MST_EINVAL;
   }
-  geometry.region = region;
-  channel->geometry = geometry;
-  channel->header = mst__channel_header(&geometry);
-  channel->tx = mst__tx_ring(&geometry);
-  channel->rx = mst__rx_ring(&geometry);
-  channel->tx_mask = geometry.tx_slots - 1;
-  channel->rx_mask = geometry.rx_slots - 1;
-  channel->arena_base = geometry.region + geometry.arena_offset;
-  channel->arena_end = geometry.region + geometry.region_bytes;
-  mst__arena_init(&channel->arena, geometry.region + geometry.arena_offset,
-                  geometry.region_bytes - geometry.arena_offset);
+  geometry->region = region;
+  channel->geometry = *geometry;
+  channel->header = mst__channel_header(geometry);
+  channel->tx = mst__tx_ring(geometry);
+  channel->rx = mst__rx_ring(geometry);
+  channel->tx_mask = geometry->tx_slots - 1;
+  channel->rx_mask = geometry->rx_slots - 1;
+  channel->arena_base = geometry->region + geometry->arena_offset;
+  channel->arena_end = geometry->region + geometry->region_bytes;
+  channel->fd = fd;
   *out = channel;
   return 0;
+}
+
+/* What nobody can resize cannot be pulled away from under the other side. */
+#define REGION_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+static int make_memfd(uint64_t bytes) {
+  int fd = memfd_create("multistack", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return errno == EMFILE || errno == ENFILE ? -MST_EMFILE : -MST_ENOMEM;
+  if (!ftruncate(fd, (off_t)bytes) && !fcntl(fd, F_ADD_SEALS, REGION_SEALS)) return fd;
+  close(fd);
+  return -MST_ENOMEM;
+}
+
+int mst_channel_create(const struct mst_channel_options *options, mst_channel **out) {
+  struct mst__channel_geometry geometry = {0};
+  int error = check_options(options, &geometry);
+  if (error) return error;
+  int fd = options && options->shared ? make_memfd(geometry.region_bytes) : -1;
+  if (fd < -1) return fd;
+  error = make(&geometry, fd, out);
+  if (error) {
+    if (fd >= 0) close(fd);
+    return error;
+  }
+  mst__arena_init(&(*out)->arena, geometry.region + geometry.arena_offset,
+                  geometry.region_bytes - geometry.arena_offset);
+  return 0;
+}
+
+int mst_channel_open(const struct mst_channel_options *options, int fd, mst_channel **out) {
+  struct mst__channel_geometry geometry = {0};
+  struct stat status;
+  int error = check_options(options, &geometry);
+  if (error) return error;
+  int seals = fcntl(fd, F_GET_SEALS);
+  if (seals < 0 || (seals & REGION_SEALS) != REGION_SEALS || fstat(fd, &status) ||
+      (uint64_t)status.st_size != geometry.region_bytes)
+    return -MST_EINVAL;
+  int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (own < 0) return -MST_EMFILE;
+  error = make(&geometry, own, out);
+  if (error) close(own);
+  return error;
+}
+
+int mst_channel_fd(const mst_channel *channel) {
+  return channel->fd;
+}
+
+void mst_channel_restart(mst_channel *channel) {
+  MST_ASSERT(channel->rx_next == channel->rx_tail);
+  mst__arena_consumed(&channel->arena, channel->tx_head);
+  channel->tx_head = channel->tx_tail_seen = channel->rx_next = channel->rx_tail = 0;
+  channel->rung_head = channel->rung_tail = 0;
+  channel->sleeping = false;
+  memset(channel->header, 0, sizeof *channel->header);
 }
 
 void mst_channel_destroy(mst_channel *channel) {
   if (!channel) return;
   munmap(channel->geometry.region, channel->geometry.region_bytes);
+  if (channel->fd >= 0) close(channel->fd);
   free(channel);
 }
 
@@ -174,4 +245,27 @@ void mst_channel_release(mst_channel *channel, size_t count) {
   MST_ASSERT(count <= channel->rx_next - channel->rx_tail);
   channel->rx_tail += (uint32_t)count;
   mst__ring_store(&channel->header->rx_tail, channel->rx_tail);
+}
+
+bool mst_channel_must_ring(mst_channel *channel) {
+  if (channel->rung_head == channel->tx_head && channel->rung_tail == channel->rx_tail) return false;
+  channel->rung_head = channel->tx_head;
+  channel->rung_tail = channel->rx_tail;
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  return mst__bell_take(&channel->header->tx_bell);
+}
+
+bool mst_channel_sleep(mst_channel *channel) {
+  if (!channel->sleeping) {
+    mst__bell_set(&channel->header->rx_bell);
+    channel->sleeping = true;
+  }
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  return mst__ring_load(&channel->header->rx_head) == channel->rx_next;
+}
+
+bool mst_channel_wake(mst_channel *channel) {
+  if (!channel->sleeping) return false;
+  channel->sleeping = false;
+  return !mst__bell_take(&channel->header->rx_bell);
 }

@@ -3,6 +3,7 @@
 #define MST_SWITCH_CHANNEL_LAYOUT_H
 
 #include "multistack/channel.h"
+#include <stdbool.h>
 
 #define MST__CHANNEL_REGION_MAX ((uint64_t)1 << 32) /* offsets are 32 bits */
 
@@ -45,6 +46,9 @@ struct mst__channel_header {
   struct mst__ring_index tx_tail; /* written by the switch */
   struct mst__ring_index rx_head; /* written by the switch */
   struct mst__ring_index rx_tail; /* written by the stack */
+  /* Ring me: set by a side before it sleeps, cleared by the one who rings, so a side that is awake is never rung. */
+  struct mst__ring_index tx_bell; /* the switch's, for packets sent and packets released */
+  struct mst__ring_index rx_bell; /* the stack's, for packets received */
 };
 
 /* Where the parts are: agreed at creation, kept by each side in its own memory. */
@@ -67,6 +71,15 @@ static inline struct mst__rx_descriptor *mst__rx_ring(const struct mst__channel_
 
 static inline uint32_t mst__ring_load(const struct mst__ring_index *index) {
   return __atomic_load_n(&index->value, __ATOMIC_ACQUIRE);
+}
+/* Whoever sleeps sets its bell, and whoever has moved an index looks at the other's, each after a full fence: one of
+ * the two sees what the other did. */
+static inline void mst__bell_set(struct mst__ring_index *bell) {
+  __atomic_store_n(&bell->value, 1, __ATOMIC_RELAXED);
+}
+/* True for one of those who take it. */
+static inline bool mst__bell_take(struct mst__ring_index *bell) {
+  return __atomic_load_n(&bell->value, __ATOMIC_RELAXED) && __atomic_exchange_n(&bell->value, 0, __ATOMIC_RELAXED);
 }
 static inline void mst__ring_store(struct mst__ring_index *index, uint32_t value) {
   __atomic_store_n(&index->value, value, __ATOMIC_RELEASE);

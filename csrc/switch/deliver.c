@@ -8,11 +8,23 @@ static void mark_dirty(struct mst_switch *sw, struct mst__switch_channel *to) {
   sw->dirty[sw->dirty_count++] = to;
 }
 
-void mst__deliver_publish(struct mst_switch *sw) {
+static void ring_sleepers(struct mst_switch *sw) {
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
   for (unsigned i = 0; i < sw->dirty_count; i++) {
-    sw->dirty[i]->dirty = false;
-    mst__rx_publish(&sw->dirty[i]->end);
+    const struct mst__switch_channel *to = sw->dirty[i];
+    if (to->options.ring && mst__bell_take(&to->end.header->rx_bell)) to->options.ring(to->options.ring_ctx);
   }
+}
+
+void mst__deliver_publish(struct mst_switch *sw) {
+  bool sleepers = false;
+  for (unsigned i = 0; i < sw->dirty_count; i++) {
+    struct mst__switch_channel *to = sw->dirty[i];
+    to->dirty = false;
+    mst__rx_publish(&to->end);
+    sleepers |= to->options.ring != NULL;
+  }
+  if (sleepers) ring_sleepers(sw);
   sw->dirty_count = 0;
 }
 

@@ -95,7 +95,9 @@ static int grow_channels(struct mst_switch *sw) {
   return 0;
 }
 
-int mst_switch_attach(mst_switch *sw, mst_channel *channel, unsigned *id) {
+int mst_switch_attach(mst_switch *sw, mst_channel *channel, const struct mst_switch_channel_options *options,
+                      unsigned *id) {
+  if (options && options->size != sizeof *options) return -MST_EINVAL;
   unsigned free_id = 0;
   while (free_id < sw->channel_room && sw->channels[free_id]) free_id++;
   int error = free_id == sw->channel_room ? grow_channels(sw) : 0;
@@ -109,6 +111,7 @@ int mst_switch_attach(mst_switch *sw, mst_channel *channel, unsigned *id) {
     return -MST_ENOMEM;
   }
   attached->id = free_id;
+  if (options) attached->options = *options;
   mst__list_init(&attached->leases);
   mst__channel_end_init(&attached->end, geometry, rx_ends);
   sw->channels[free_id] = attached;
@@ -128,6 +131,21 @@ void mst_switch_detach(mst_switch *sw, unsigned id) {
   sw->stats.from_channel_bytes += channel->stats.from_channel_bytes;
   mst__switch_free(sw, channel->end.rx_ends, channel->end.geometry.rx_slots * sizeof *channel->end.rx_ends);
   mst__switch_free(sw, channel, sizeof *channel);
+}
+
+bool mst_switch_sleep(mst_switch *sw) {
+  bool broken, idle = true;
+  for (unsigned id = 0; id < sw->channel_room; id++)
+    if (sw->channels[id]) mst__bell_set(&sw->channels[id]->end.header->tx_bell);
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  for (unsigned id = 0; id < sw->channel_room && idle; id++)
+    if (sw->channels[id]) idle = !mst__tx_waiting(&sw->channels[id]->end, &broken);
+  return idle;
+}
+
+void mst_switch_wake(mst_switch *sw) {
+  for (unsigned id = 0; id < sw->channel_room; id++)
+    if (sw->channels[id]) mst__bell_take(&sw->channels[id]->end.header->tx_bell);
 }
 
 void mst_switch_tee(mst_switch *sw, unsigned id, mst_pcap *pcap, const char *name) {

@@ -30,6 +30,7 @@
 
 struct mst__switch_channel {
   unsigned id;
+  struct mst_switch_channel_options options;
   bool dirty;             /* received something that is not yet published */
   bool wedged;            /* it stayed full for longer than senders wait */
   uint32_t full_attempts; /* to deliver to it, all in vain, since full_since_ns */

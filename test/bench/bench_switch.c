@@ -103,8 +103,8 @@ static void open_rig(struct rig *rig, unsigned bytes, unsigned tuples) {
   check(mst_switch_create(&options, &rig->sw), "switch");
   check(mst_channel_create(NULL, &rig->sender), "channel");
   check(mst_channel_create(NULL, &rig->receiver), "channel");
-  check(mst_switch_attach(rig->sw, rig->sender, &rig->sender_id), "attach");
-  check(mst_switch_attach(rig->sw, rig->receiver, &rig->receiver_id), "attach");
+  check(mst_switch_attach(rig->sw, rig->sender, NULL, &rig->sender_id), "attach");
+  check(mst_switch_attach(rig->sw, rig->receiver, NULL, &rig->receiver_id), "attach");
   lease_all(rig, rig->sender_id, "10.0.0.1");
   lease_all(rig, rig->receiver_id, "10.0.0.2");
   build_header(rig->header, bytes);

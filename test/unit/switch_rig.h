@@ -97,7 +97,7 @@ static inline void rig_open(struct rig *rig, bool with_os, const struct mst_chan
   assert_int_equal(mst_switch_create(&options, &rig->sw), 0);
   for (unsigned i = 0; i < RIG_CHANNELS; i++) {
     assert_int_equal(mst_channel_create(channel_options, &rig->channel[i]), 0);
-    assert_int_equal(mst_switch_attach(rig->sw, rig->channel[i], &rig->id[i]), 0);
+    assert_int_equal(mst_switch_attach(rig->sw, rig->channel[i], NULL, &rig->id[i]), 0);
   }
 }
 

@@ -53,8 +53,19 @@ void mst_switch_destroy(mst_switch *sw); /* ports are closed, channels are not *
 /* The switch owns the port from here on. A device is carried by one port at most: else -MST_EEXIST. */
 int mst_switch_add_port(mst_switch *sw, struct mst_port *port);
 
-/* Channels are named by small integers. Detaching frees all leases of the channel. */
-int mst_switch_attach(mst_switch *sw, mst_channel *channel, unsigned *id);
+/* Whose a channel is and what it may do. */
+struct mst_switch_channel_options {
+  size_t size;    /* sizeof(struct mst_switch_channel_options) */
+  uint32_t owner; /* tuples are shared and handed over among channels of one owner (a user id) */
+  /* The stack sleeps and packets have come for it. Called within process calls, calls nothing here. NULL: it need not
+   * be rung. */
+  void (*ring)(void *ctx);
+  void *ring_ctx;
+};
+
+/* Channels are named by small integers. `options` may be NULL. Detaching frees all leases of the channel. */
+int mst_switch_attach(mst_switch *sw, mst_channel *channel, const struct mst_switch_channel_options *options,
+                      unsigned *id);
 void mst_switch_detach(mst_switch *sw, unsigned id);
 
 /* Write packets of this channel, both directions, to `pcap` too (NULL: stop). The caller keeps `pcap`. */
@@ -80,6 +91,11 @@ size_t mst_switch_process(mst_switch *sw, unsigned budget, uint64_t now_ns);
 /* The two halves of it, for a driver that knows which side has work. */
 size_t mst_switch_process_ports(mst_switch *sw, unsigned budget, uint64_t now_ns);
 size_t mst_switch_process_channels(mst_switch *sw, unsigned budget, uint64_t now_ns);
+
+/* From now on channels ring when they have sent or released packets. False: there is something to process already, so
+ * there is no reason to sleep. mst_switch_wake ends it. */
+bool mst_switch_sleep(mst_switch *sw);
+void mst_switch_wake(mst_switch *sw);
 
 struct mst_switch_stats {
   uint64_t to_channel_packets, to_channel_bytes; /* delivered to this channel */
