@@ -9,13 +9,6 @@ void *mst__alloc(mst_stack *stack, size_t bytes) {
   return memory;
 }
 
-void *mst__payload_alloc(mst_stack *stack, size_t bytes) {
-  uint64_t all = stack->stats.memory_bytes + bytes;
-  if (all <= stack->memory.payload_bytes) return mst__alloc(stack, bytes);
-  mst__memory_grant(stack, all);
-  return NULL;
-}
-
 void *mst__zalloc(mst_stack *stack, size_t bytes) {
   void *memory = mst__alloc(stack, bytes);
   return memory ? memset(memory, 0, bytes) : NULL;

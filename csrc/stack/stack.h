@@ -47,10 +47,11 @@ struct mst__tcp_stack {
 
 /* The bounds on what mst__alloc gives in all, and who waits for memory; tcp/memory.c. */
 struct mst__memory {
-  uint64_t max_bytes, payload_bytes; /* of all, and while payload may still be taken */
-  uint64_t send_bytes;               /* the same of what is to be sent */
-  uint64_t high_bytes, low_bytes;    /* where pressure begins and ends */
-  struct mst__list waiting;          /* connections whose writer was turned away under pressure, by memory_node */
+  uint64_t max_bytes;
+  uint64_t receive_bytes, send_bytes; /* of all, while what has come or is to be sent may still be taken */
+  uint64_t first_bytes;               /* the same of a little for who has nothing under way */
+  uint64_t high_bytes, low_bytes;     /* where pressure begins and ends */
+  struct mst__list waiting;           /* connections whose writer was turned away under pressure, by memory_node */
   bool pressure;
 };
 
@@ -93,8 +94,6 @@ struct mst__alarm {
 };
 
 void *mst__alloc(mst_stack *stack, size_t bytes); /* not zeroed */
-/* The same for bytes of an application or a peer, which must leave something for all else. */
-void *mst__payload_alloc(mst_stack *stack, size_t bytes);
 void *mst__zalloc(mst_stack *stack, size_t bytes);
 void mst__free(mst_stack *stack, void *memory, size_t bytes);
 uint32_t mst__random32(mst_stack *stack);
@@ -148,10 +147,16 @@ void mst__tcp_flush(mst_stack *stack);
 void mst__memory_init(mst_stack *stack, uint64_t max_bytes);
 /* High_bytes would be exceeded: note the pressure; whether `bytes` in all may be. */
 bool mst__memory_grant(mst_stack *stack, uint64_t bytes);
-/* Whether so many bytes more may be taken for what is to be sent; if not, the pressure is noted. */
-bool mst__memory_to_send(mst_stack *stack, uint64_t bytes);
+/* Whether so many bytes more may be taken for what has come, or is to be sent (`first`: a little, for a connection that
+ * has nothing under way); if not, the pressure is noted. */
+bool mst__memory_to_receive(mst_stack *stack, uint64_t bytes);
+bool mst__memory_to_send(mst_stack *stack, uint64_t bytes, bool first);
 /* Under pressure something was given back. */
 void mst__memory_returned(mst_stack *stack);
+/* Under pressure: if there is a little, a writer that has nothing under way is told. */
+void mst__memory_tell_starved(mst_stack *stack);
+/* Whether there is nothing even for those. */
+bool mst__memory_starves(mst_stack *stack);
 void mst__tcp_end_of_input(mst_stack *stack); /* let go of the packets of this batch */
 
 void mst__udp_stack_init(mst_stack *stack);

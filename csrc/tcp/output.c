@@ -202,6 +202,7 @@ int mst__output(struct mst_conn *conn) {
 
 void mst__tcp_flush(mst_stack *stack) {
   struct mst__list *node;
+  if (stack->memory.pressure) mst__memory_tell_starved(stack); /* who was told before may not have wanted it */
   while ((node = mst__list_pop_front(&stack->output))) {
     struct mst_conn *conn = MST__CONTAINER(node, struct mst_conn, output_node);
     int rc = mst__output(conn);

@@ -11,7 +11,8 @@ uint32_t mst__recv_chunk_capacity(uint32_t bytes) {
 }
 
 struct mst__recv_chunk *mst__recv_chunk_new(mst_stack *stack, uint32_t capacity) {
-  struct mst__recv_chunk *chunk = mst__payload_alloc(stack, sizeof *chunk + capacity);
+  size_t bytes = sizeof(struct mst__recv_chunk) + capacity;
+  struct mst__recv_chunk *chunk = mst__memory_to_receive(stack, bytes) ? mst__alloc(stack, bytes) : NULL;
   if (chunk) *chunk = (struct mst__recv_chunk){.capacity = capacity};
   return chunk;
 }

@@ -17,19 +17,19 @@ static uint32_t chunk_capacity(const struct mst__sendq *queue, size_t bytes) {
   return 65536 - (uint32_t)sizeof(struct mst__send_chunk);
 }
 
-static struct mst__send_chunk *chunk_new(mst_stack *stack, uint32_t capacity) {
+static struct mst__send_chunk *chunk_new(mst_stack *stack, uint32_t capacity, bool first) {
   size_t bytes = sizeof(struct mst__send_chunk) + capacity;
-  return mst__memory_to_send(stack, bytes) ? mst__alloc(stack, bytes) : NULL;
+  return mst__memory_to_send(stack, bytes, first) ? mst__alloc(stack, bytes) : NULL;
 }
 
 static struct mst__send_chunk *chunk_add(struct mst__sendq *queue, mst_stack *stack, size_t bytes) {
   uint32_t capacity = chunk_capacity(queue, bytes);
-  struct mst__send_chunk *chunk = chunk_new(stack, capacity);
+  struct mst__send_chunk *chunk = chunk_new(stack, capacity, false);
   /* A little is better than nothing, where nothing is short but the piece was large, or no ACK would bring the writer
    * back. */
-  if (!chunk && (!stack->memory.pressure || !queue->first) && capacity + sizeof *chunk > chunk_sizes[0]) {
+  if (!chunk && (!stack->memory.pressure || !queue->first)) {
     capacity = chunk_sizes[0] - (uint32_t)sizeof *chunk;
-    chunk = chunk_new(stack, capacity);
+    chunk = chunk_new(stack, capacity, !queue->first);
   }
   if (!chunk) return NULL;
   *chunk = (struct mst__send_chunk){.capacity = capacity};

@@ -3,6 +3,7 @@
 
 #define PAWS_IDLE_NS (24ull * 24 * 3600 * MST__SECOND) /* RFC 7323 5.5 */
 #define PROBE_ANSWER_NS (500 * MST__MS)
+#define PROBE_LENGTH_MAX 2 /* what may be sent beyond a window */
 
 static uint32_t segment_length(const struct mst__tcp *tcp) {
   return tcp->payload_bytes + !!(tcp->flags & MST__SYN) + !!(tcp->flags & MST__FIN);
@@ -40,6 +41,15 @@ static void acknowledge_unacceptable(struct mst_conn *conn, const struct mst__tc
   if (!plausible(conn, tcp)) return mst__challenge_ack(conn);
   mst__sack_old(conn, tcp->seq, tcp->seq + segment_length(tcp));
   mst__owe_ack(conn);
+}
+
+/* "If the RCV.WND is zero, no segments will be acceptable, but special allowance should be made to accept valid ACKs":
+ * so for one who has not heard that its probe of our window (a byte, FIN or both) was taken, and counts from before.
+ * Two ends whose probes cross would else be deaf to each other for ever. */
+static bool acknowledges_from_before(const struct mst_conn *conn, const struct mst__tcp *tcp) {
+  if (conn->state < MST_ESTABLISHED || (tcp->flags & (MST__ACK | MST__SYN | MST__RST)) != MST__ACK) return false;
+  bool fresh = mst__seq_gt(tcp->ack, conn->snd_una) && !mst__seq_gt(tcp->ack, conn->snd_nxt);
+  return fresh && conn->rcv_nxt - tcp->seq <= PROBE_LENGTH_MAX;
 }
 
 /* RFC 7323 5.3, R1, and 3.2. True: drop. */
@@ -172,6 +182,7 @@ void mst__sync_input(struct mst_conn *conn, const struct mst__ip *ip, struct mst
   if (!mst__acceptable(conn->rcv_nxt, conn->rcv_adv, tcp)) {
     mst__drop(stack, MST_DROP_TCP_SEQUENCE);
     if (tcp->flags & MST__SYN && tcp->seq == conn->irs) mst__ecn_syn_ack_again(conn, tcp);
+    if (acknowledges_from_before(conn, tcp) && (!mst__ack_input(conn, tcp) || !fin_acked(conn))) return;
     return acknowledge_unacceptable(conn, tcp);
   }
   if (tcp->flags & MST__RST) return reset_input(conn, tcp);

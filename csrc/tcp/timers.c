@@ -37,10 +37,24 @@ static bool exhausted(uint8_t *count, unsigned allowed) {
   return false;
 }
 
+static void give_up(struct mst_conn *conn, int error) {
+  if (conn->state >= MST_ESTABLISHED) mst__reset_send(conn);
+  mst__conn_die(conn, error);
+}
+
 static void timed_out(struct mst_conn *conn) {
   conn->stack->stats.tcp_abort_on_timeout++;
-  if (conn->state >= MST_ESTABLISHED) mst__reset_send(conn);
-  mst__conn_die(conn, conn->soft_error ? conn->soft_error : -MST_ETIMEDOUT);
+  give_up(conn, conn->soft_error ? conn->soft_error : -MST_ETIMEDOUT);
+}
+
+/* RFC 6429 4: a peer that takes nothing for minutes may not keep the memory that others need to send anything. */
+static bool starves_others(const struct mst_conn *conn) {
+  return conn->rto_ns == MST__RTO_MAX_NS && conn->sendq.bytes && mst__memory_starves(conn->stack);
+}
+
+static void out_of_memory(struct mst_conn *conn) {
+  conn->stack->stats.tcp_abort_on_memory++;
+  give_up(conn, -MST_ENOBUFS);
 }
 
 void mst__retransmit_timer_set(struct mst_conn *conn) {
@@ -83,6 +97,7 @@ static void retransmit_timeout(struct mst_conn *conn) {
   /* RFC 9293 3.8.6.1: what is answered goes on, unless the program itself has set a limit. */
   if (persists && !conn->probes && !conn->user_timeout.fixed) conn->first_unanswered_ns = 0;
   if (mst__user_timeout_over(conn, conn->first_unanswered_ns)) return timed_out(conn);
+  if (starves_others(conn)) return out_of_memory(conn);
   if (persists) return persist(conn);
   if (exhausted(&conn->retries, retries_allowed(conn))) return timed_out(conn);
   stack->stats.tcp_timeouts++;

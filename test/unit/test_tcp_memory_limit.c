@@ -100,42 +100,153 @@ static void writer_is_turned_away(void **state) {
   script_close(s);
 }
 
+/* --- writers beside a connection that holds all there is --- */
+
+enum { SMALL = 160000, WRITERS = 20 };
+
+struct writer {
+  mst_conn *conn;
+  uint32_t iss, acked;
+  uint16_t port;
+  unsigned told;
+};
+
+struct writers {
+  struct script *s;
+  mst_conn *hog;
+  struct writer all[WRITERS];
+  uint32_t hog_iss, hog_seq;
+};
+
+/* What the script sends next is of this connection. */
+static void speak_for(struct script *s, uint16_t port, uint32_t iss) {
+  s->peer_port = port;
+  s->iss = iss;
+}
+
+static mst_conn *open_one(struct script *s, uint16_t port) {
+  s->peer_port = port;
+  s->iss_known = false;
+  script_in(s, "S 0 win 65535 <mss 1000,sackOK,wscale 7>");
+  script_out(s, "S. 0 ack 1");
+  script_in(s, ". 1 ack 1 win 65535");
+  script_accept(s);
+  return s->conn;
+}
+
+/* Until some of it finds no memory. */
+static void fill_hog(struct writers *w) {
+  speak_for(w->s, 9000, w->hog_iss);
+  for (uint64_t drops = script_drops(w->s, MST_DROP_NO_MEMORY); drops == script_drops(w->s, MST_DROP_NO_MEMORY);) {
+    in_line(w->s, "P. %u:%u ack 1", w->hog_seq, w->hog_seq + 1000);
+    if (drops == script_drops(w->s, MST_DROP_NO_MEMORY)) w->hog_seq += 1000;
+  }
+  script_drain(w->s);
+}
+
+static struct writers writers_beside_a_hog(void) {
+  struct writers w = {.hog_seq = 1};
+  w.s = script_open(&(struct script_options){.stack.memory_max_bytes = SMALL});
+  script_listen(w.s, WRITERS + 1);
+  for (uint16_t i = 0; i < WRITERS; i++) {
+    struct writer *one = &w.all[i];
+    one->port = 9001 + i;
+    one->conn = open_one(w.s, one->port);
+    one->iss = w.s->iss;
+  }
+  w.hog = open_one(w.s, 9000);
+  w.hog_iss = w.s->iss;
+  mst_conn_set_option(w.hog, MST_TCP_RECEIVE_BUFFER, SMALL);
+  fill_hog(&w);
+  return w;
+}
+
 static void note_events(mst_conn *conn, unsigned events, void *user) {
   (void)conn;
   *(unsigned *)user |= events;
 }
 
-/* One that has nothing under way, so that no ACK brings it back, is told as soon as others give back anything: their
- * pressure may never end. A little is taken then, where all does not fit. */
-static void writer_does_not_wait_for_all(void **state) {
+/* Each writes once, until one is turned away: its number. */
+static int write_all(struct writers *w) {
+  static char data[1000];
+  for (int i = 0; i < WRITERS; i++) {
+    struct writer *one = &w->all[i];
+    mst_conn_set_event(one->conn, note_events, &one->told);
+    ptrdiff_t n = mst_write(one->conn, data, sizeof data);
+    script_flush(w->s);
+    script_drain(w->s);
+    one->told = 0;
+    if (n == -MST_EAGAIN) return i;
+    assert_int_equal(n, sizeof data);
+  }
+  fail_msg("nobody was turned away");
+  return 0;
+}
+
+/* What a slow reader gives back, its peer takes at once, and that for ever: who has nothing under way goes on beside.
+ */
+static void a_full_reader_starves_nobody(void **state) {
   (void)state;
   static char data[65536];
-  struct script *s = established();
-  mst_conn *writer = s->conn;
-  unsigned told = 0;
-  mst_conn_set_event(writer, note_events, &told);
-  s->peer_port = 9090;
-  s->iss_known = false;
-  script_in(s, "S 0 win 65535 <mss 1000,sackOK,wscale 7>");
-  script_out(s, "S. 0 ack 1");
-  script_in(s, ". 1 ack 1");
-  script_accept(s);
-  mst_conn_set_option(s->conn, MST_TCP_RECEIVE_BUFFER, LIMIT);
-  for (uint32_t seq = fill(s); !script_drops(s, MST_DROP_NO_MEMORY); seq += 1000) {
-    in_line(s, "P. %u:%u ack 1", seq, seq + 1000);
-    script_drain(s);
+  struct writers w = writers_beside_a_hog();
+  struct writer *one = &w.all[0];
+  mst_conn_set_event(one->conn, note_events, &one->told);
+  for (int round = 0; round < 50; round++) {
+    ptrdiff_t n = mst_write(one->conn, data, sizeof data);
+    assert_in_range(n, 900, 1024);
+    one->acked += (uint32_t)n;
+    one->told = 0;
+    script_flush(w.s);
+    script_drain(w.s);
+    char byte[500];
+    assert_int_equal(mst_read(w.hog, byte, sizeof byte), sizeof byte);
+    fill_hog(&w);
+    speak_for(w.s, one->port, one->iss);
+    in_line(w.s, ". 1 ack %u win %u", one->acked + 1, 65535);
+    assert_int_equal(one->told & MST_EV_WRITABLE, MST_EV_WRITABLE);
+    assert_int_equal(mst_writable_bytes(one->conn), 16384); /* still short */
   }
-  assert_int_equal(mst_write(writer, data, sizeof data), -MST_EAGAIN);
-  script_flush(s);
-  told = 0;
-  for (int reads = 0; !(told & MST_EV_WRITABLE); reads++) {
-    assert_true(reads < 100);
-    script_read(s, 1000);
-    script_wait(s, 1);
+  script_close(w.s);
+}
+
+/* The little that is kept for writers with nothing under way is used up too: who was turned away is told as soon as
+ * some of it is back, and the next one when that one does not want it. */
+static void who_was_turned_away_is_told(void **state) {
+  (void)state;
+  struct writers w = writers_beside_a_hog();
+  int away = write_all(&w);
+  struct writer *next = &w.all[away + 1];
+  mst_conn_set_event(next->conn, note_events, &next->told);
+  assert_in_range(away, 3, WRITERS - 2);
+  assert_int_equal(mst_write(next->conn, "x", 1), -MST_EAGAIN);
+  script_wait(w.s, 10);
+  assert_int_equal((w.all[away].told | next->told) & MST_EV_WRITABLE, 0);
+  speak_for(w.s, w.all[0].port, w.all[0].iss);
+  in_line(w.s, ". 1 ack %u win %u", 1001, 65535);
+  assert_int_equal(w.all[away].told & MST_EV_WRITABLE, MST_EV_WRITABLE);
+  script_flush(w.s);
+  script_wait(w.s, 1);
+  assert_int_equal(next->told & MST_EV_WRITABLE, MST_EV_WRITABLE);
+  script_close(w.s);
+}
+
+/* RFC 6429 4: one whose peer has taken nothing for minutes gives way, and no more than needed. */
+static void who_does_not_progress_gives_way(void **state) {
+  (void)state;
+  struct writers w = writers_beside_a_hog();
+  int away = write_all(&w), given_up = 0;
+  script_wait(w.s, 60000);
+  assert_int_equal(w.all[away].told & MST_EV_WRITABLE, 0);
+  script_wait(w.s, 400000);
+  assert_int_equal(w.all[away].told & MST_EV_WRITABLE, MST_EV_WRITABLE);
+  for (int i = 0; i < away; i++) {
+    if (!(w.all[i].told & MST_EV_ERROR)) continue;
+    assert_int_equal(mst_conn_error(w.all[i].conn), -MST_ENOBUFS);
+    given_up++;
   }
-  assert_int_equal(mst_writable_bytes(writer), 16384); /* still short */
-  assert_in_range(mst_write(writer, data, sizeof data), 900, 4096);
-  script_close(s);
+  assert_int_equal(given_up, 1);
+  assert_int_equal(script_stats(w.s).tcp_abort_on_memory, 1);
+  script_close(w.s);
 }
 
 /* A connection that is opened meanwhile has no measure of segments yet. */
@@ -317,10 +428,16 @@ static void a_small_limit_serves(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(window_closes),         cmocka_unit_test(others_go_on),
-      cmocka_unit_test(writer_is_turned_away), cmocka_unit_test(opens_with_a_window),
-      cmocka_unit_test(acknowledged_stays),    cmocka_unit_test(crowd_of_lazy_readers),
-      cmocka_unit_test(a_small_limit_serves),  cmocka_unit_test(writer_does_not_wait_for_all),
+      cmocka_unit_test(window_closes),
+      cmocka_unit_test(others_go_on),
+      cmocka_unit_test(writer_is_turned_away),
+      cmocka_unit_test(opens_with_a_window),
+      cmocka_unit_test(acknowledged_stays),
+      cmocka_unit_test(crowd_of_lazy_readers),
+      cmocka_unit_test(a_small_limit_serves),
+      cmocka_unit_test(a_full_reader_starves_nobody),
+      cmocka_unit_test(who_was_turned_away_is_told),
+      cmocka_unit_test(who_does_not_progress_gives_way),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,6 +55,24 @@ static void acks_beside_a_probe(void **state) {
   script_close(s);
 }
 
+/* Both ends have probed each other's closed window, and the other has taken the byte: neither numbers its ACKs so that
+ * they are acceptable, until one takes an ACK all the same. */
+static void probes_that_cross(void **state) {
+  (void)state;
+  struct script *s = window_filled();
+  script_in(s, ". 1 ack 2001 win 0");
+  script_out_after(s, 200, ". 2001:2002 ack 1");
+  script_in(s, "P. 1:2 ack 2001 win 0");
+  script_out(s, ". 2001:2001 ack 2");
+  script_in(s, ". 1 ack 2003 win 0"); /* of what was not sent */
+  script_out(s, ". 2001:2001 ack 2");
+  script_in(s, ". -2 ack 2002 win 2000"); /* of long ago */
+  script_out(s, ". 2001:2001 ack 2");
+  script_in(s, ". 1 ack 2002 win 2000");
+  script_out(s, "P. 2002:3001 ack 2");
+  script_close(s);
+}
+
 /* RFC 7323 2.2: the window of a SYN,ACK is not scaled, that of a simultaneous open neither. */
 static void window_of_a_simultaneous_syn_ack(void **state) {
   (void)state;
@@ -105,9 +123,13 @@ static void undone_timeout_leaves_a_segment(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(new_ack_with_an_old_number),  cmocka_unit_test(old_ack_with_a_new_number),
-      cmocka_unit_test(acks_beside_a_probe),         cmocka_unit_test(window_of_a_simultaneous_syn_ack),
-      cmocka_unit_test(slow_reader_is_no_slow_path), cmocka_unit_test(undone_timeout_leaves_a_segment),
+      cmocka_unit_test(new_ack_with_an_old_number),
+      cmocka_unit_test(old_ack_with_a_new_number),
+      cmocka_unit_test(acks_beside_a_probe),
+      cmocka_unit_test(probes_that_cross),
+      cmocka_unit_test(window_of_a_simultaneous_syn_ack),
+      cmocka_unit_test(slow_reader_is_no_slow_path),
+      cmocka_unit_test(undone_timeout_leaves_a_segment),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,6 +134,7 @@ uint64_t mst_stack_next_deadline(const mst_stack *stack);
   X(tcp_orig_data_sent, "TcpExtTCPOrigDataSent", "segments with data, retransmissions not counted")                    \
   X(tcp_abort_on_data, "TcpExtTCPAbortOnData", "resets since data came after the close")                               \
   X(tcp_abort_on_close, "TcpExtTCPAbortOnClose", "resets since a close left data unread")                              \
+  X(tcp_abort_on_memory, "TcpExtTCPAbortOnMemory", "connections given up since others had no memory to send")          \
   X(tcp_abort_on_timeout, "TcpExtTCPAbortOnTimeout", "connections given up since the peer was silent for too long")    \
   X(tcp_embryonic_rsts, "TcpExtEmbryonicRsts", "resets taken in in SYN-RECEIVED")                                      \
   X(tcp_sack_recovery, "TcpExtTCPSackRecovery", "fast recoveries begun, with SACK")                                    \
