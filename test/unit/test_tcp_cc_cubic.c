@@ -280,6 +280,17 @@ static void no_standstill_after_hystart(void **state) {
   assert_true(segments(&cc) > 400 * 1.9 && segments(&cc) < 400 * 2.3);
 }
 
+/* Nor in a hurry where a queue stands: the limit is near. */
+static void no_hurry_in_a_queue(void **state) {
+  (void)state;
+  struct mst__cc cc = make(400, 400);
+  uint64_t now = SIM_S;
+  queue_ns = 50 * SIM_MS;
+  for (int i = 0; i < 15; i++) now = round_trip(&cc, now);
+  queue_ns = 0;
+  assert_true(segments(&cc) > 400 && segments(&cc) < 420);
+}
+
 /* Two flows that begin at different times come to share evenly. */
 static void two_flows_converge(void **state) {
   (void)state;
@@ -350,6 +361,7 @@ int main(void) {
       cmocka_unit_test(limited_by_the_application),
       cmocka_unit_test(what_counts_as_growth),
       cmocka_unit_test(no_standstill_after_hystart),
+      cmocka_unit_test(no_hurry_in_a_queue),
       cmocka_unit_test(two_flows_converge),
       cmocka_unit_test(shares_with_reno),
       cmocka_unit_test(response_function),

@@ -16,11 +16,10 @@ static struct slow_start begin(void) {
   return s;
 }
 
-/* `count` ACKs of one round, each of a segment; the first sample is `rtt_us`, the others a little more. Returns how
- * much the window has grown. */
-static uint32_t round_of(struct slow_start *s, uint32_t count, uint32_t rtt_us) {
+/* `count` ACKs, each of a segment that was sent when `sent_at` had been delivered; the first sample is `rtt_us`, the
+ * others a little more. Returns how much the window has grown. */
+static uint32_t acks_of(struct slow_start *s, uint64_t sent_at, uint32_t count, uint32_t rtt_us) {
   uint32_t before = s->cc.cwnd;
-  uint64_t sent_at = s->delivered;
   for (uint32_t i = 0; i < count; i++) {
     s->delivered += MSS;
     struct mst__cc_ack a = {.now_ns = s->now_ns += s->gap_ns,
@@ -35,6 +34,10 @@ static uint32_t round_of(struct slow_start *s, uint32_t count, uint32_t rtt_us) 
     s->cc.ops->on_ack(&s->cc, &a);
   }
   return s->cc.cwnd - before;
+}
+
+static uint32_t round_of(struct slow_start *s, uint32_t count, uint32_t rtt_us) {
+  return acks_of(s, s->delivered, count, rtt_us);
 }
 
 static bool over(const struct slow_start *s) {
@@ -153,6 +156,38 @@ static void no_train(void **state) {
   assert_int_equal(round_of(&s, 5, 1000), 5 * MSS);
 }
 
+/* A train may begin in the middle of a round: where recovery or reordering has broken one. */
+static void train_after_a_gap(void **state) {
+  (void)state;
+  struct slow_start s = begin();
+  s.min_rtt_ns = 20 * SIM_MS;
+  s.gap_ns = 100 * SIM_US;
+  round_of(&s, 10, 20000);
+  uint64_t round = s.delivered;
+  round_of(&s, 50, 20000);
+  s.now_ns += 5 * SIM_MS;
+  assert_int_equal(acks_of(&s, round, 150, 20000), 101 * MSS + 49 * MSS / 4); /* 10 ms after the gap */
+}
+
+/* And round trips longer than the path's: for CUBIC slow start is over. */
+static void train_in_a_queue(void **state) {
+  (void)state;
+  struct slow_start s = begin();
+  s.min_rtt_ns = 20 * SIM_MS;
+  s.gap_ns = 100 * SIM_US;
+  round_of(&s, 10, 20000);
+  round_of(&s, 140, 20000);
+  round_of(&s, 7, 24000);
+  assert_false(over(&s));
+  round_of(&s, 7, 23900);
+  round_of(&s, 20, 23900);
+  assert_false(over(&s));
+  uint32_t before = s.cc.cwnd;
+  assert_int_equal(round_of(&s, 8, 24000), 7 * MSS / 4);
+  assert_true(over(&s));
+  assert_int_equal(s.cc.ssthresh, before + 7 * MSS / 4);
+}
+
 static uint64_t lost_at_start(const char *name, uint64_t queue, bool plain) {
   struct model *m = model_new(100000000, 50 * SIM_MS, queue);
   struct model_flow *f = model_add(m, name, 0);
@@ -232,6 +267,8 @@ int main(void) {
       cmocka_unit_test(only_the_first),
       cmocka_unit_test(without_samples),
       cmocka_unit_test(train),
+      cmocka_unit_test(train_after_a_gap),
+      cmocka_unit_test(train_in_a_queue),
       cmocka_unit_test(no_train),
       cmocka_unit_test(ends_before_overflow),
       cmocka_unit_test(jitter_does_not_end_it),

@@ -7,8 +7,9 @@
  * - The window of congestion avoidance is computed for each ACK; Linux does so at most every 31 ms.
  * - Slow start ends by HyStart++ alone; Linux looks at trains of ACKs too, and has no conservative phase after it.
  * And alike, beyond the RFC: slow start has no limit L for one ACK, since receivers that coalesce segments acknowledge
- * 64 KB at once, and no more is earned than has arrived; and until a loss tells where the limit is, congestion
- * avoidance grows by at least a twentieth a round, for the cubic of zero W_max - cwnd would be flat for seconds. */
+ * 64 KB at once, and no more is earned than has arrived; and until a loss tells where the limit is, or a
+ * queue that it is near, congestion avoidance grows by at least a twentieth a round, for the cubic of zero W_max - cwnd
+ * would be flat for seconds. */
 #include "tcp/cc/cc.h"
 
 #define C 0.4                               /* 5 */
@@ -79,7 +80,7 @@ static void congestion_avoidance(struct mst__cc *cc, const struct mst__cc_ack *a
   struct mst__cubic *s = &cc->state.cubic.now;
   if (!s->epoch_ns) epoch_begin(cc, ack->now_ns);
   double grow = growth(cc, ack, (double)earned / cc->cwnd);
-  double least = s->w_max_known ? 0 : GROWTH_UNKNOWN * earned, most = GROWTH_MAX * earned;
+  double least = s->w_max_known || queue_shows(ack) ? 0 : GROWTH_UNKNOWN * earned, most = GROWTH_MAX * earned;
   if (grow < least) grow = least;
   if (grow > most) grow = most;
   grow += s->carry;
@@ -106,14 +107,22 @@ static void spread(struct mst__cc *cc, const struct mst__cc_ack *ack) {
   cc->pacing_rate = wanted ? (uint64_t)(PACING_GAIN * 1e9 * cc->cwnd / (double)ack->srtt_ns) : 0;
 }
 
+/* The first slow start: where the limit is, nobody knows yet. In a queue that stands congestion avoidance finds it by
+ * the cubic, without dropping a window of packets as Conservative Slow Start would in a few more rounds. */
+static uint32_t first_slow_start(struct mst__cc *cc, const struct mst__cc_ack *ack, uint32_t earned) {
+  struct mst__hystart *hystart = &cc->state.cubic.hystart;
+  uint32_t grow = mst__hystart_on_ack(hystart, cc, ack, earned, MST__HYSTART_UNLIMITED);
+  if (mst__hystart_queue_stands(hystart, ack)) cc->ssthresh = cc->cwnd;
+  return grow;
+}
+
 static void cubic_on_ack(struct mst__cc *cc, const struct mst__cc_ack *ack) {
   if (!ack->cwnd_limited) return skip_time(cc, ack->now_ns);
   uint32_t earned = mst__cc_earned(cc, ack);
   cc->state.cubic.now.seen_ns = ack->now_ns;
   if (cc->cwnd < cc->ssthresh) {
-    uint32_t room = cc->ssthresh - cc->cwnd, grow = earned;
-    if (cc->ssthresh == UINT32_MAX)
-      grow = mst__hystart_on_ack(&cc->state.cubic.hystart, cc, ack, earned, MST__HYSTART_UNLIMITED);
+    uint32_t grow = cc->ssthresh == UINT32_MAX ? first_slow_start(cc, ack, earned) : earned;
+    uint32_t room = cc->ssthresh - cc->cwnd;
     if (grow > room) grow = room;
     cc->cwnd += grow;
     cc->pacing_rate = 0;

@@ -34,7 +34,7 @@ static void take_sample(struct mst__hystart *h, uint64_t rtt_ns) {
 /* True: Conservative Slow Start has lasted long enough. */
 static bool next_round(struct mst__hystart *h, const struct mst__cc_ack *ack) {
   h->round_end = ack->delivered;
-  h->round_start_ns = h->train_ns = ack->now_ns;
+  h->train_start_ns = h->train_ns = ack->now_ns;
   h->last_round_min_rtt_us = h->current_round_min_rtt_us;
   h->current_round_min_rtt_us = 0;
   h->rtt_samples = 0;
@@ -59,11 +59,12 @@ static void judge_delay(struct mst__hystart *h) {
 }
 
 static void judge_train(struct mst__hystart *h, const struct mst__cc *cc, const struct mst__cc_ack *ack) {
-  if (!ack->delivered || ack->now_ns - h->train_ns > TRAIN_GAP_NS) return;
+  if (!ack->delivered) return;
+  if (ack->now_ns - h->train_ns > TRAIN_GAP_NS) h->train_start_ns = ack->now_ns;
   h->train_ns = ack->now_ns;
   if (h->css_baseline_min_rtt_us || cc->cwnd / TRAIN_LEAST_SEGMENTS < cc->mss) return;
   uint64_t pipe_ns = ack->min_rtt_ns / 2, jitter_ns = MIN_RTT_THRESH_US * 1000ull;
-  if (ack->now_ns - h->round_start_ns <= (pipe_ns > jitter_ns ? pipe_ns : jitter_ns)) return;
+  if (ack->now_ns - h->train_start_ns <= (pipe_ns > jitter_ns ? pipe_ns : jitter_ns)) return;
   h->css_baseline_min_rtt_us = BASELINE_NONE_US;
   h->css_rounds = 0;
 }
@@ -79,4 +80,10 @@ uint32_t mst__hystart_on_ack(struct mst__hystart *h, struct mst__cc *cc, const s
   judge_delay(h);
   judge_train(h, cc, ack);
   return h->css_baseline_min_rtt_us ? grow / CSS_GROWTH_DIVISOR : grow;
+}
+
+bool mst__hystart_queue_stands(const struct mst__hystart *h, const struct mst__cc_ack *ack) {
+  if (h->css_baseline_min_rtt_us != BASELINE_NONE_US || h->rtt_samples < N_RTT_SAMPLE) return false;
+  uint32_t path_us = (uint32_t)(ack->min_rtt_ns / 1000);
+  return h->current_round_min_rtt_us >= path_us + rtt_thresh_us(path_us);
 }

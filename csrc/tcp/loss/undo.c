@@ -60,6 +60,7 @@ bool mst__undo_on_ack(struct mst_conn *conn, struct mst__ack *ack) {
   struct mst__recovery *r = &conn->recovery;
   if (!r->undo_known) return false;
   if (r->phase != MST__PHASE_OPEN && eifel(conn, ack)) {
+    if (conn->sack_ok && r->phase == MST__PHASE_RECOVERY) r->rack.reordering_seen = true; /* RFC 8985 6.2 step 3 */
     if (r->phase == MST__PHASE_LOSS)
       mst__undo_timeout(conn, ack);
     else
