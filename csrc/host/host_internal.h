@@ -55,6 +55,11 @@ void mst__trace_file_close(struct mst_host *host);
 int mst__os_linux_open(struct mst__os_linux **out, struct mst_failure *failure);
 void mst__os_linux_close(struct mst__os_linux *os);
 const struct mst_switch_os *mst__os_linux_ops(struct mst__os_linux *os);
+/* The descriptor behind a reservation's cookie: while a copy of it is open anywhere, the tuple is not for the OS's
+ * programs. It stays the reservation's. */
+int mst__os_linux_reservation_fd(intptr_t cookie);
+/* Such a copy as a reservation again, which owns it from here on. -MST_EINVAL: it is not bound to `tuple`. */
+int mst__os_linux_reservation_adopt(const struct mst_tuple *tuple, int fd, intptr_t *cookie);
 /* Readable when routes, addresses or neighbours have changed. */
 int mst__os_linux_wait_fd(const struct mst__os_linux *os);
 /* Read what has changed and tell the switch. */

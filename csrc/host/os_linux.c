@@ -62,15 +62,20 @@ static int bind_socket(int fd, const struct mst_tuple *tuple, bool ip4) {
   return bind(fd, (struct sockaddr *)&sin6, sizeof sin6);
 }
 
-static uint16_t port_of(int fd) {
+/* What a socket is bound to; false: nothing. */
+static bool name_of(int fd, struct mst_addr *addr, uint16_t *port) {
   union {
     struct sockaddr any;
     struct sockaddr_in in;
     struct sockaddr_in6 in6;
   } name = {0};
   socklen_t bytes = sizeof name;
-  if (getsockname(fd, &name.any, &bytes)) return 0;
-  return ntohs(name.any.sa_family == AF_INET ? name.in.sin_port : name.in6.sin6_port);
+  if (getsockname(fd, &name.any, &bytes)) return false;
+  bool ip4 = name.any.sa_family == AF_INET;
+  *addr = ip4 ? mst_addr_ip4((const uint8_t *)&name.in.sin_addr) : MST_ADDR_ANY6;
+  if (!ip4) memcpy(addr->bytes, &name.in6.sin6_addr, sizeof addr->bytes);
+  *port = ntohs(ip4 ? name.in.sin_port : name.in6.sin6_port);
+  return ip4 || name.any.sa_family == AF_INET6;
 }
 
 /* Connections of an OS program that has ended stay behind in TIME-WAIT; live ones are not ours to cut off. SO_REUSEADDR
@@ -99,7 +104,8 @@ static int reserve(void *ctx, struct mst_tuple *tuple, intptr_t *cookie) {
     close(fd);
     return map_bind_error(error);
   }
-  if (!tuple->port) tuple->port = port_of(fd);
+  struct mst_addr addr;
+  if (!tuple->port) name_of(fd, &addr, &tuple->port);
   *cookie = fd;
   return 0;
 }
@@ -107,6 +113,18 @@ static int reserve(void *ctx, struct mst_tuple *tuple, intptr_t *cookie) {
 static void unreserve(void *ctx, intptr_t cookie) {
   (void)ctx;
   close((int)cookie);
+}
+
+int mst__os_linux_reservation_fd(intptr_t cookie) {
+  return (int)cookie;
+}
+
+int mst__os_linux_reservation_adopt(const struct mst_tuple *tuple, int fd, intptr_t *cookie) {
+  struct mst_addr addr;
+  uint16_t port;
+  if (!name_of(fd, &addr, &port) || port != tuple->port || !mst_addr_equal(&addr, &tuple->addr)) return -MST_EINVAL;
+  *cookie = fd;
+  return 0;
 }
 
 /* --- routes --- */

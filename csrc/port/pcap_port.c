@@ -79,6 +79,16 @@ static void pcap_get_stats(struct mst_port *port, struct mst_port_stats *out) {
   p->inner->ops->get_stats(p->inner, out);
 }
 
+static unsigned pcap_export_fds(struct mst_port *port, int *fds, unsigned count) {
+  struct pcap_port *p = self(port);
+  return p->inner->ops->export_fds(p->inner, fds, count);
+}
+
+static int pcap_begin(struct mst_port *port) {
+  struct pcap_port *p = self(port);
+  return p->inner->ops->begin(p->inner);
+}
+
 static void pcap_close(struct mst_port *port) {
   struct pcap_port *p = self(port);
   p->inner->ops->close(p->inner);
@@ -109,6 +119,8 @@ int mst_port_pcap(struct mst_port *inner, const char *path, struct mst_port **ou
       .wait_fds = pcap_wait_fds,
       .get_stats = pcap_get_stats,
       .close = pcap_close,
+      .export_fds = inner->ops->export_fds ? pcap_export_fds : NULL,
+      .begin = inner->ops->begin ? pcap_begin : NULL,
   };
   *out = &p->port;
   return 0;

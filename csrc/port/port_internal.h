@@ -21,10 +21,17 @@ struct mst__checksum_place {
 };
 bool mst__port_checksum_place(const uint8_t *packet, uint32_t len, struct mst__checksum_place *out);
 
+/* What is left of a port before: the opener puts -1 where it has taken a descriptor; the others are closed. */
+struct mst__port_legacy {
+  int fds[MST_PORT_EXPORT_MAX]; /* as its export_fds gave them, -1: none */
+};
+
 /* Openers: `device` is the spec's first word, `options` the rest after the comma ("" when there is none), which the
  * opener takes apart with mst__port_option. */
-int mst__xdp_open(const char *device, char *options, struct mst_port **out, struct mst_failure *failure);
-int mst__tap_open(const char *device, char *options, struct mst_port **out, struct mst_failure *failure);
+int mst__xdp_open(const char *device, char *options, struct mst__port_legacy *legacy, struct mst_port **out,
+                  struct mst_failure *failure);
+int mst__tap_open(const char *device, char *options, struct mst__port_legacy *legacy, struct mst_port **out,
+                  struct mst_failure *failure);
 
 /* Take the next `key=value` off `*options`; both strings stay in place. False at the end. A word without `=` has the
  * value "". */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int mst__port_fail(struct mst_failure *failure, int code, const char *format, ...) {
   if (!strcmp(mst_err_name(code), "UNKNOWN")) code = -MST_EIO;
@@ -41,13 +42,15 @@ bool mst__port_option(char **options, char **key, char **value) {
 
 static const struct {
   const char *kind;
-  int (*open)(const char *device, char *options, struct mst_port **out, struct mst_failure *failure);
+  int (*open)(const char *device, char *options, struct mst__port_legacy *legacy, struct mst_port **out,
+              struct mst_failure *failure);
 } kinds[] = {
     {"xdp", mst__xdp_open},
     {"tap", mst__tap_open},
 };
 
-int mst_port_open(const char *spec, struct mst_port **out, struct mst_failure *failure) {
+static int open_port(const char *spec, struct mst__port_legacy *legacy, struct mst_port **out,
+                     struct mst_failure *failure) {
   static const char usage[] = "write xdp:DEVICE[,mode=native|generic][,queues=N] or "
                               "tap:NAME[,host=ADDR/LEN][,addr=ADDR]";
   *out = NULL;
@@ -61,10 +64,24 @@ int mst_port_open(const char *spec, struct mst_port **out, struct mst_failure *f
     char *rest = options;
     const char *device = strsep(&rest, ",");
     char none[1] = "";
-    int result = *device ? kinds[i].open(device, rest ? rest : none, out, failure)
+    int result = *device ? kinds[i].open(device, rest ? rest : none, legacy, out, failure)
                          : mst__port_fail(failure, -MST_EINVAL, "port \"%s\" has no device: %s", spec, usage);
     free(options);
     return result;
   }
   return mst__port_fail(failure, -MST_EINVAL, "port \"%s\" is of no kind that is known: %s", spec, usage);
+}
+
+int mst_port_open_adopted(const char *spec, const int *fds, unsigned count, struct mst_port **out,
+                          struct mst_failure *failure) {
+  struct mst__port_legacy legacy;
+  for (unsigned i = 0; i < MST_PORT_EXPORT_MAX; i++) legacy.fds[i] = i < count ? fds[i] : -1;
+  int result = open_port(spec, &legacy, out, failure);
+  for (unsigned i = 0; i < count; i++)
+    if (i >= MST_PORT_EXPORT_MAX || legacy.fds[i] >= 0) close(fds[i]);
+  return result;
+}
+
+int mst_port_open(const char *spec, struct mst_port **out, struct mst_failure *failure) {
+  return mst_port_open_adopted(spec, NULL, 0, out, failure);
 }

@@ -171,6 +171,12 @@ static void tap_get_stats(struct mst_port *port, struct mst_port_stats *out) {
                                  .queues = 1};
 }
 
+static unsigned tap_export_fds(struct mst_port *port, int *fds, unsigned count) {
+  if (!count) return 0;
+  fds[0] = self(port)->fd;
+  return 1;
+}
+
 static void tap_close(struct mst_port *port) {
   struct tap_port *p = self(port);
   if (p->wait >= 0) close(p->wait);
@@ -189,9 +195,24 @@ static const struct mst_port_ops tap_ops = {
     .wait_fds = tap_wait_fds,
     .get_stats = tap_get_stats,
     .close = tap_close,
+    .export_fds = tap_export_fds,
 };
 
 /* --- open -------------------------------------------------------------------------------------------------------- */
+
+/* The device of a port that has ended, which waits for whom holds its descriptor. */
+static bool adopt_device(struct tap_port *p, const char *device, struct mst__port_legacy *legacy) {
+  const int kind = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  struct ifreq request = {0};
+  int fd = legacy->fds[0];
+  if (fd < 0 || ioctl(fd, TUNGETIFF, &request) || (request.ifr_flags & kind) != kind ||
+      strcmp(request.ifr_name, device) != 0)
+    return false;
+  p->fd = fd;
+  legacy->fds[0] = -1;
+  snprintf(p->port.name, sizeof p->port.name, "tap:%s", device);
+  return true;
+}
 
 static int create_device(struct tap_port *p, const char *device, struct mst_failure *failure) {
   struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
@@ -237,13 +258,13 @@ failed:
 }
 
 static int open_device(struct tap_port *p, const char *device, const struct mst__tap_config *config,
-                       struct mst_failure *failure) {
+                       struct mst__port_legacy *legacy, struct mst_failure *failure) {
   p->rx = malloc(RX_BYTES);
   p->tx = calloc(1, PACKET_MOST);
   p->wait = epoll_create1(EPOLL_CLOEXEC);
   if (!p->rx || !p->tx) return mst__port_fail(failure, -MST_ENOMEM, "tap:%s: out of memory", device);
   if (p->wait < 0) return mst__port_fail(failure, -errno, "tap:%s: no descriptor to wait on: %m", device);
-  int error = create_device(p, device, failure);
+  int error = adopt_device(p, device, legacy) ? 0 : create_device(p, device, failure);
   if (error) return error;
   int query = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (query < 0) return mst__port_fail(failure, -errno, "tap:%s: cannot open a socket: %m", device);
@@ -259,7 +280,8 @@ static int open_device(struct tap_port *p, const char *device, const struct mst_
   return 0;
 }
 
-int mst__tap_open(const char *device, char *options, struct mst_port **out, struct mst_failure *failure) {
+int mst__tap_open(const char *device, char *options, struct mst__port_legacy *legacy, struct mst_port **out,
+                  struct mst_failure *failure) {
   struct mst__tap_config config;
   int error = mst__tap_parse(device, options, &config, failure);
   if (error) return error;
@@ -273,7 +295,7 @@ int mst__tap_open(const char *device, char *options, struct mst_port **out, stru
   p->port.caps = MST_PORT_TX_GSO | MST_PORT_TX_CSUM;
   p->port.addr4 = config.addr4;
   p->port.addr6 = config.addr6;
-  error = open_device(p, device, &config, failure);
+  error = open_device(p, device, &config, legacy, failure);
   if (error) {
     tap_close(&p->port);
     return error;

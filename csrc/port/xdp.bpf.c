@@ -61,6 +61,13 @@ struct {
   __type(value, __u32);
 } sockets SEC(".maps");
 
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u64);
+} unserved SEC(".maps");
+
 /* On `lo` every unicast packet is to this host. */
 const volatile __u8 loopback_device;
 
@@ -212,6 +219,17 @@ static __always_inline int packet_is_held(struct packet *p) {
   return 1;
 }
 
+/* To the socket of the queue. Where there is none, its owner being away or serving other queues, a held tuple's packet
+ * is lost, and never the OS's, which would answer with a reset. */
+static __always_inline int hand_over(__u32 queue) {
+  int verdict = bpf_redirect_map(&sockets, queue, XDP_DROP);
+  if (verdict != XDP_DROP) return verdict;
+  __u32 index = 0;
+  __u64 *count = bpf_map_lookup_elem(&unserved, &index);
+  if (count) __sync_fetch_and_add(count, 1);
+  return XDP_DROP;
+}
+
 SEC("xdp.frags")
 int multistack(struct xdp_md *ctx) {
   struct packet packet = {.end = (void *)(long)ctx->data_end};
@@ -227,7 +245,7 @@ int multistack(struct xdp_md *ctx) {
   else
     return XDP_PASS;
   if (error || !packet_is_held(&packet)) return XDP_PASS;
-  return bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_PASS);
+  return hand_over(ctx->rx_queue_index);
 }
 
 char program_license[] SEC("license") = "Dual MIT/GPL";

@@ -190,6 +190,7 @@ static void xdp_get_stats(struct mst_port *port, struct mst_port_stats *out) {
                                  .zero_copy = p->queues[0].zero_copy};
   strcpy(out->mode, p->program.native ? "native" : "generic");
   memcpy(out->reason, p->reason, sizeof out->reason);
+  out->rx_dropped = mst__xdp_program_unserved(&p->program);
   struct xdp_statistics kernel;
   socklen_t bytes = sizeof kernel;
   for (uint32_t i = 0; i < p->queue_count; i++) {
@@ -198,6 +199,14 @@ static void xdp_get_stats(struct mst_port *port, struct mst_port_stats *out) {
   }
   if (p->queues[0].tx_fd >= 0 && !getsockopt(p->queues[0].tx_fd, SOL_XDP, XDP_STATISTICS, &kernel, &bytes))
     out->tx_dropped += kernel.tx_invalid_descs;
+}
+
+static unsigned xdp_export_fds(struct mst_port *port, int *fds, unsigned count) {
+  return mst__xdp_program_export(&self(port)->program, fds, count);
+}
+
+static int xdp_begin(struct mst_port *port) {
+  return mst__xdp_program_begin(&self(port)->program);
 }
 
 static void xdp_close(struct mst_port *port) {
@@ -224,6 +233,8 @@ static const struct mst_port_ops frame_ops = {
     .wait_fds = xdp_wait_fds,
     .get_stats = xdp_get_stats,
     .close = xdp_close,
+    .export_fds = xdp_export_fds,
+    .begin = xdp_begin,
 };
 
 static const struct mst_port_ops loopback_ops = {
@@ -237,6 +248,8 @@ static const struct mst_port_ops loopback_ops = {
     .wait_fds = xdp_wait_fds,
     .get_stats = xdp_get_stats,
     .close = xdp_close,
+    .export_fds = xdp_export_fds,
+    .begin = xdp_begin,
 };
 
 /* --- open -------------------------------------------------------------------------------------------------------- */
@@ -332,8 +345,9 @@ static int open_transmit(struct xdp_port *p, struct mst_failure *failure) {
   return 0;
 }
 
-static int open_parts(struct xdp_port *p, const struct open_options *options, struct mst_failure *failure) {
-  int error = mst__xdp_program_open(&p->program, &p->device, options->mode, p->reason, failure);
+static int open_parts(struct xdp_port *p, const struct open_options *options, struct mst__port_legacy *legacy,
+                      struct mst_failure *failure) {
+  int error = mst__xdp_program_open(&p->program, &p->device, options->mode, legacy, p->reason, failure);
   if (error) return error;
   error = mst__xdp_watch_open(&p->watch, p->device.ifindex, p->program.local_addrs);
   if (error)
@@ -364,13 +378,14 @@ static void describe(struct xdp_port *p) {
   }
 }
 
-int mst__xdp_open(const char *device, char *options, struct mst_port **out, struct mst_failure *failure) {
+int mst__xdp_open(const char *device, char *options, struct mst__port_legacy *legacy, struct mst_port **out,
+                  struct mst_failure *failure) {
   struct open_options wanted = {0};
   int error = parse_options(device, options, &wanted, failure);
   if (error) return error;
   struct xdp_port *p = calloc(1, sizeof *p);
   if (!p) return mst__port_fail(failure, -MST_ENOMEM, "xdp:%s: out of memory", device);
-  p->program.link = p->watch.fd = p->retry_timer = -1;
+  p->program.link = p->program.legacy_unserved = p->watch.fd = p->retry_timer = -1;
   error = mst__xdp_device_query(device, &p->device, failure);
   if (error) {
     free(p);
@@ -381,7 +396,7 @@ int mst__xdp_open(const char *device, char *options, struct mst_port **out, stru
   if (p->queue_count < p->device.queues)
     mst__port_reason(p->reason, "queues=%u of %u", p->queue_count, p->device.queues);
   describe(p);
-  error = open_parts(p, &wanted, failure);
+  error = open_parts(p, &wanted, legacy, failure);
   if (error) {
     xdp_close(&p->port);
     return error;

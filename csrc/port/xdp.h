@@ -40,15 +40,23 @@ struct bpf_object;
 struct mst__xdp_program {
   struct bpf_object *object;
   int link; /* detaches when it is closed, so after kill -9 too */
-  int held_ports, held_tuples, local_addrs, sockets;
+  int held_ports, held_tuples, local_addrs, sockets, unserved;
+  uint64_t unserved_before; /* of the program whose link was adopted */
+  int legacy_unserved;      /* its map, while it is in the link; -1: none */
   uint16_t *tuples_of_port; /* [2][65536]: how many tuples stand behind a bit of held_ports */
   bool native;
   bool frags; /* takes packets of several buffers */
+  bool waits; /* for mst__xdp_program_begin: another is in the adopted link still */
 };
 
-/* Load and attach. On failure nothing is left. Adds to `reason` why it is not native. */
+/* Load, and attach or adopt the legacy's link. On failure nothing is left. Adds to `reason` why it is not native. */
 int mst__xdp_program_open(struct mst__xdp_program *program, const struct mst__xdp_device *device,
-                          enum mst__xdp_mode mode, char *reason, struct mst_failure *failure);
+                          enum mst__xdp_mode mode, struct mst__port_legacy *legacy, char *reason,
+                          struct mst_failure *failure);
+/* Replace the program in an adopted link. 0 or -errno. */
+int mst__xdp_program_begin(struct mst__xdp_program *program);
+unsigned mst__xdp_program_export(const struct mst__xdp_program *program, int *fds, unsigned count);
+uint64_t mst__xdp_program_unserved(const struct mst__xdp_program *program);
 void mst__xdp_program_close(struct mst__xdp_program *program);
 int mst__xdp_program_hold(struct mst__xdp_program *program, const struct mst_tuple *tuple);
 void mst__xdp_program_unhold(struct mst__xdp_program *program, const struct mst_tuple *tuple);

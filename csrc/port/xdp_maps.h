@@ -37,4 +37,6 @@ struct mst__xdp_fragment {
 
 #define MST__XDP_QUEUES_MAX 256
 
+/* `unserved`: one count, of held tuples' packets that were dropped since no socket serves their queue. */
+
 #endif

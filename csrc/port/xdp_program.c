@@ -32,13 +32,17 @@ static int load(struct mst__xdp_program *program, bool loopback, bool frags) {
   program->held_tuples = find_map(program->object, "held_tuples");
   program->local_addrs = find_map(program->object, "local_addrs");
   program->sockets = find_map(program->object, "sockets");
+  program->unserved = find_map(program->object, "unserved");
   return 0;
+}
+
+static int program_fd(const struct mst__xdp_program *program) {
+  return bpf_program__fd(bpf_object__find_program_by_name(program->object, "multistack"));
 }
 
 static int attach(struct mst__xdp_program *program, unsigned ifindex, uint32_t flags) {
   LIBBPF_OPTS(bpf_link_create_opts, options, .flags = flags);
-  int fd = bpf_program__fd(bpf_object__find_program_by_name(program->object, "multistack"));
-  int link = bpf_link_create(fd, (int)ifindex, BPF_XDP, &options);
+  int link = bpf_link_create(program_fd(program), (int)ifindex, BPF_XDP, &options);
   if (link < 0) return -errno;
   program->link = link;
   return 0;
@@ -60,6 +64,59 @@ static int attach_in_mode(struct mst__xdp_program *program, unsigned ifindex, en
   }
   return attach(program, ifindex, XDP_FLAGS_SKB_MODE);
 }
+
+/* --- adopt ------------------------------------------------------------------------------------------------------- */
+
+enum { LEGACY_LINK, LEGACY_UNSERVED };
+
+static uint64_t unserved_of(int map) {
+  uint32_t index = 0;
+  uint64_t count;
+  return map >= 0 && !bpf_map_lookup_elem(map, &index, &count) ? count : 0;
+}
+
+/* Take the link of a program that has lost its owner, if it is still in this device. What mode it is in cannot be
+ * changed without letting go of it. */
+static bool adopt(struct mst__xdp_program *program, const struct mst__xdp_device *device, enum mst__xdp_mode mode,
+                  struct mst__port_legacy *legacy, char *reason) {
+  struct bpf_link_info info = {0};
+  uint32_t info_bytes = sizeof info;
+  LIBBPF_OPTS(bpf_xdp_query_opts, query);
+  int link = legacy->fds[LEGACY_LINK];
+  if (link < 0 || bpf_obj_get_info_by_fd(link, &info, &info_bytes) || info.type != BPF_LINK_TYPE_XDP ||
+      info.xdp.ifindex != device->ifindex || bpf_xdp_query((int)device->ifindex, 0, &query))
+    return false;
+  program->link = link;
+  legacy->fds[LEGACY_LINK] = -1;
+  program->legacy_unserved = legacy->fds[LEGACY_UNSERVED];
+  legacy->fds[LEGACY_UNSERVED] = -1;
+  program->waits = true;
+  program->native = query.attach_mode == XDP_ATTACHED_DRV;
+  if (!program->native) mst__port_reason(reason, "generic XDP was adopted");
+  if (program->native && mode == MST__XDP_GENERIC) mst__port_reason(reason, "native XDP was adopted");
+  return true;
+}
+
+int mst__xdp_program_begin(struct mst__xdp_program *program) {
+  if (!program->waits) return 0;
+  if (bpf_link_update(program->link, program_fd(program), NULL)) return -errno;
+  program->waits = false;
+  program->unserved_before = unserved_of(program->legacy_unserved);
+  return 0;
+}
+
+unsigned mst__xdp_program_export(const struct mst__xdp_program *program, int *fds, unsigned count) {
+  const int all[] = {[LEGACY_LINK] = program->link, [LEGACY_UNSERVED] = program->unserved};
+  unsigned n = 0;
+  for (; n < count && n < sizeof all / sizeof *all; n++) fds[n] = all[n];
+  return n;
+}
+
+uint64_t mst__xdp_program_unserved(const struct mst__xdp_program *program) {
+  return program->unserved_before + unserved_of(program->unserved);
+}
+
+/* --- open -------------------------------------------------------------------------------------------------------- */
 
 static int fail_busy(const struct mst__xdp_device *device, struct mst_failure *failure) {
   LIBBPF_OPTS(bpf_xdp_query_opts, query);
@@ -95,9 +152,10 @@ static int fail(const struct mst__xdp_device *device, int error, const char *wha
 }
 
 int mst__xdp_program_open(struct mst__xdp_program *program, const struct mst__xdp_device *device,
-                          enum mst__xdp_mode mode, char *reason, struct mst_failure *failure) {
+                          enum mst__xdp_mode mode, struct mst__port_legacy *legacy, char *reason,
+                          struct mst_failure *failure) {
   memset(program, 0, sizeof *program);
-  program->link = -1;
+  program->link = program->legacy_unserved = -1;
   program->tuples_of_port = calloc(2 * 65536, sizeof *program->tuples_of_port);
   if (!program->tuples_of_port) return mst__port_fail(failure, -MST_ENOMEM, "xdp:%s: out of memory", device->name);
 
@@ -109,7 +167,7 @@ int mst__xdp_program_open(struct mst__xdp_program *program, const struct mst__xd
     program->object = NULL;
     if (!load(program, device->loopback, false)) error = 0;
   }
-  if (!error) {
+  if (!error && !adopt(program, device, mode, legacy, reason)) {
     what = "attach";
     error = attach_in_mode(program, device->ifindex, mode, reason);
   }
@@ -123,12 +181,15 @@ int mst__xdp_program_open(struct mst__xdp_program *program, const struct mst__xd
 
 void mst__xdp_program_close(struct mst__xdp_program *program) {
   if (program->link >= 0) close(program->link);
-  program->link = -1;
+  if (program->legacy_unserved >= 0) close(program->legacy_unserved);
+  program->link = program->legacy_unserved = -1;
   if (program->object) bpf_object__close(program->object);
   program->object = NULL;
   free(program->tuples_of_port);
   program->tuples_of_port = NULL;
 }
+
+/* --- held tuples ------------------------------------------------------------------------------------------------- */
 
 static int hold_key(struct mst__xdp_program *program, const struct mst__xdp_tuple *key) {
   uint32_t count = 0;

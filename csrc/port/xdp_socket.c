@@ -76,6 +76,7 @@ static int map_ring(int fd, int option, uint32_t count, struct mst__xdp_mapping 
     mapping->memory = NULL;
     return -errno;
   }
+  madvise(mapping->memory, mapping->bytes, MADV_DONTFORK); /* a child would keep the queue bound */
   uint8_t *base = mapping->memory;
   *view = (struct ring_view){.producer = (uint32_t *)(base + of_ring->producer),
                              .consumer = (uint32_t *)(base + of_ring->consumer),

@@ -211,7 +211,12 @@ static void free_lease(struct mst_switch *sw, struct mst__lease *lease) {
 }
 
 /* A port's own address is not the OS's, so there is nothing to take from its programs. */
-static int reserve(struct mst_switch *sw, struct mst__lease *lease) {
+static int reserve(struct mst_switch *sw, struct mst__lease *lease, const intptr_t *adopted) {
+  if (adopted) {
+    lease->cookie = *adopted;
+    lease->reserved = true;
+    return 0;
+  }
   if (!sw->os || mst__port_of_address(sw, &lease->tuple.addr)) return 0;
   int error = sw->os->reserve(sw->os->ctx, &lease->tuple, &lease->cookie);
   lease->reserved = !error;
@@ -222,9 +227,9 @@ static void unreserve(struct mst_switch *sw, struct mst__lease *lease) {
   if (lease->reserved) sw->os->unreserve(sw->os->ctx, lease->cookie);
 }
 
-/* Reservation, ports, table; undone when one fails. */
-static int announce(struct mst_switch *sw, struct mst__lease *lease) {
-  int error = reserve(sw, lease);
+/* Reservation, ports, table; undone when one fails, all but a reservation that was adopted. */
+static int announce(struct mst_switch *sw, struct mst__lease *lease, const intptr_t *adopted) {
+  int error = reserve(sw, lease, adopted);
   if (error) return error;
   error = ports_add(sw, &lease->tuple);
   if (!error) {
@@ -236,7 +241,7 @@ static int announce(struct mst_switch *sw, struct mst__lease *lease) {
     }
     ports_remove(sw, &lease->tuple, sw->port_count);
   }
-  unreserve(sw, lease);
+  if (!adopted) unreserve(sw, lease);
   return error;
 }
 
@@ -251,13 +256,14 @@ static void withdraw(struct mst_switch *sw, struct mst__lease *lease) {
 }
 
 /* A tuple with a port number, which nobody holds. */
-static int take(struct mst_switch *sw, struct mst__switch_channel *channel, const struct mst_tuple *tuple) {
+static int take(struct mst_switch *sw, struct mst__switch_channel *channel, const struct mst_tuple *tuple,
+                const intptr_t *adopted) {
   struct mst__lease *lease = mst__switch_alloc(sw, sizeof *lease);
   if (!lease) return -MST_ENOMEM;
   lease->tuple = *tuple;
   lease->holder = channel->id + 1;
   int error = tuple->flags & MST_BIND_GROUP ? group_make(sw, lease, channel->id) : 0;
-  if (!error) error = announce(sw, lease);
+  if (!error) error = announce(sw, lease, adopted);
   if (error) {
     free_lease(sw, lease);
     return error;
@@ -273,7 +279,7 @@ static int take_or_join(struct mst_switch *sw, struct mst__switch_channel *chann
       (there->tuple.flags & MST_BIND_V6ONLY) == (tuple->flags & MST_BIND_V6ONLY))
     return group_join(sw, there, channel->id);
   if (there || conflicts(sw, tuple)) return -MST_EADDRINUSE;
-  return take(sw, channel, tuple);
+  return take(sw, channel, tuple, NULL);
 }
 
 /* Any free port, unpredictable (RFC 6056 3.3.1): guesses first, then the whole range from a random start. */
@@ -287,7 +293,7 @@ static int take_ephemeral(struct mst_switch *sw, struct mst__switch_channel *cha
       offset++;
     attempt.port = (uint16_t)(EPHEMERAL_FIRST + offset % EPHEMERAL_COUNT);
     if (find_lease(sw, &attempt) || conflicts(sw, &attempt)) continue;
-    int error = take(sw, channel, &attempt);
+    int error = take(sw, channel, &attempt, NULL);
     if (!error) tuple->port = attempt.port;
     if (error != -MST_EADDRINUSE) return error;
   }
@@ -311,6 +317,14 @@ int mst_switch_lease(mst_switch *sw, unsigned id, struct mst_tuple *tuple) {
   if (tuple->protocol != MST_TCP && tuple->protocol != MST_UDP) return -MST_EINVAL;
   if (!may_hold(sw, &tuple->addr)) return -MST_EADDRNOTAVAIL;
   return tuple->port ? take_or_join(sw, channel, tuple) : take_ephemeral(sw, channel, tuple);
+}
+
+int mst_switch_adopt_lease(mst_switch *sw, unsigned id, const struct mst_tuple *tuple, intptr_t cookie) {
+  struct mst__switch_channel *channel = channel_of(sw, id);
+  if (!channel) return -MST_EBADF;
+  if ((tuple->protocol != MST_TCP && tuple->protocol != MST_UDP) || !tuple->port || !sw->os) return -MST_EINVAL;
+  if (find_lease(sw, tuple) || conflicts(sw, tuple)) return -MST_EADDRINUSE;
+  return take(sw, channel, tuple, &cookie);
 }
 
 /* Take a channel out of a lease; true when it was a holder. */

@@ -76,6 +76,7 @@ int mst_switch_add_port(mst_switch *sw, struct mst_port *port) {
   for (unsigned i = 0; i < sw->port_count; i++)
     if (port->ifindex && sw->ports[i].port->ifindex == port->ifindex) return -MST_EEXIST;
   int error = announce_leases(sw, port);
+  if (!error && port->ops->begin) error = port->ops->begin(port);
   if (error) return error;
   sw->ports[sw->port_count++] = (struct mst__switch_port){.port = port};
   if (!mst_addr_is_any(&port->addr4) || !mst_addr_is_any(&port->addr6)) sw->own_addresses = true;

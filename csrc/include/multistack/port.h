@@ -65,7 +65,17 @@ struct mst_port_ops {
 
   void (*get_stats)(struct mst_port *port, struct mst_port_stats *out);
   void (*close)(struct mst_port *port);
+
+  /* Append descriptors that keep the port's place at its device, packets of its tuples out of the OS stack and all,
+   * while a copy of them is open anywhere: what mst_port_open_adopted wants. They stay the port's own. At most
+   * MST_PORT_EXPORT_MAX and `count`; returns how many. NULL: there is nothing to keep. */
+  unsigned (*export_fds)(struct mst_port *port, int *fds, unsigned count);
+  /* All tuples that are held by now have been added: bring their packets. 0 or -MST_E.... The switch calls it when it
+   * gets the port. NULL: packets come since the port was opened. */
+  int (*begin)(struct mst_port *port);
 };
+
+#define MST_PORT_EXPORT_MAX 4
 
 /* The part of a port that the switch sees; an implementation embeds it first. */
 struct mst_port {
@@ -83,6 +93,13 @@ struct mst_port {
  *   tap:NAME[,host=ADDR/LEN][,addr=ADDR]...        a TAP device: `host` is the OS's address on it, `addr` the stack's
  * 0, -MST_EINVAL (bad spec), -MST_ENODEV, -MST_EPERM, -MST_EBUSY (another XDP program is there), -MST_ENOSYS ... */
 int mst_port_open(const char *spec, struct mst_port **out, struct mst_failure *failure);
+
+/* The same in the place of a port of the same spec whose process has ended and of which `fds` are kept: they are the
+ * new port's from here on, or closed, on failure too. From the end of the old one to `begin` of the new one packets of
+ * tuples that the old one held are dropped, and never the OS's. Where the device is another by now, the port is opened
+ * afresh. */
+int mst_port_open_adopted(const char *spec, const int *fds, unsigned count, struct mst_port **out,
+                          struct mst_failure *failure);
 
 /* Two ports that are the two ends of one wire in memory, without privilege: what one sends the other receives. */
 int mst_port_memory_pair(uint32_t mtu, struct mst_port **a, struct mst_port **b);

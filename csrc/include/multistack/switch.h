@@ -73,6 +73,9 @@ void mst_switch_tee(mst_switch *sw, unsigned id, mst_pcap *pcap, const char *nam
 
 /* Hold `tuple` for channel `id`; the shapes and errors of mst_net.lease. */
 int mst_switch_lease(mst_switch *sw, unsigned id, struct mst_tuple *tuple);
+/* The same for a tuple that the OS's programs are shut out of already: `cookie` is its reservation and the switch's
+ * from here on, unless this fails. It has a port number. */
+int mst_switch_adopt_lease(mst_switch *sw, unsigned id, const struct mst_tuple *tuple, intptr_t cookie);
 void mst_switch_release(mst_switch *sw, unsigned id, const struct mst_tuple *tuple);
 /* True when somebody holds a tuple that packets to (protocol, addr, port) would reach. */
 bool mst_switch_holds(const mst_switch *sw, enum mst_protocol protocol, const struct mst_endpoint *local);
