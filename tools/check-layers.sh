@@ -17,7 +17,10 @@ BEGIN {
   may["switch"] = "include base wire"
   may["port"] = "include base"
   may["host"] = "include base wire stack tcp switch port"
-  may["daemon"] = may["posix"] = "include base wire stack tcp switch port host"
+  may["control"] = "include base"
+  may["attach"] = "include base switch control"
+  may["daemon"] = "include base wire stack tcp switch port host control"
+  may["posix"] = "include base wire stack tcp switch port host"
   may["outside"] = "include" # integrations and addon
   # System headers that the pure layers may have.
   pure["include"] = " stdbool.h stddef.h stdint.h "
