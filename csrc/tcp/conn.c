@@ -94,11 +94,14 @@ uint16_t mst__conn_announced_mss(const struct mst_conn *conn) {
   return (uint16_t)(mtu - mst__conn_header_bytes(conn));
 }
 
+uint32_t mst__conn_send_mss(const struct mst_conn *conn) {
+  if (conn->peer_mss) return conn->peer_mss;
+  return is_ip4(conn) ? MST__MSS_DEFAULT_IP4 : MST__MSS_DEFAULT_IP6;
+}
+
 /* RFC 9293 3.7.1: Eff.snd.MSS = min(SendMSS, MMS_S) - TCPhdrsize - IPoptionsize, and RFC 6691. */
 static void update_mss(struct mst_conn *conn) {
-  uint32_t carried = conn->path_mtu - mst__conn_header_bytes(conn);
-  uint32_t peer = conn->peer_mss;
-  if (!peer) peer = is_ip4(conn) ? MST__MSS_DEFAULT_IP4 : MST__MSS_DEFAULT_IP6;
+  uint32_t carried = conn->path_mtu - mst__conn_header_bytes(conn), peer = mst__conn_send_mss(conn);
   conn->snd_mss = carried < peer ? carried : peer;
   if (conn->snd_mss < MST__MSS_MIN) conn->snd_mss = MST__MSS_MIN;
   conn->cc.mss = mst__segment_bytes(conn);

@@ -245,6 +245,8 @@ void mst__flow_insert(mst_stack *stack, struct mst__flow *flow);
 struct mst_conn *mst__conn_new(mst_stack *stack, mst_binding *binding, const struct mst__flow *flow);
 /* Set what the route to the peer decides: MTU, MSS. */
 void mst__conn_set_path_mtu(struct mst_conn *conn, uint32_t mtu);
+/* SendMSS: what the peer's MSS option said, or stands for one that it did not send (RFC 9293 3.7.1). */
+uint32_t mst__conn_send_mss(const struct mst_conn *conn);
 /* The MSS that we announce: what one packet of the first hop carries. */
 uint16_t mst__conn_announced_mss(const struct mst_conn *conn);
 /* Of IP and TCP, without options. */

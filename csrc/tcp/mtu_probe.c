@@ -5,6 +5,7 @@
 #define LEAST_IP6 1280               /* RFC 8200 5: base and least */
 #define STALLS_UNPROVEN 2            /* timeouts of one large segment, where none of its size has ever arrived, */
 #define STALLS_PROVEN 3              /* and where one has: R1 (RFC 4821 7.7) */
+#define STALLS_SMALL 5               /* the same of a segment that nearly every path carries */
 #define TRAILING_SEGMENTS 4          /* behind a probe, so that its loss is found at once (RFC 4821 7.4) */
 #define RAISE_NS (600 * MST__SECOND) /* RFC 4821 7.3 */
 #define TIMEOUT_FACTOR 5             /* RFC 4821 7.6.3 */
@@ -29,10 +30,10 @@ static uint32_t base_mtu(const struct mst_conn *conn) {
 static uint32_t ceiling(const struct mst_conn *conn) {
   mst_stack *stack = conn->stack;
   struct mst_route route;
-  uint32_t mtu = conn->mtu_probe.limit, peer = conn->peer_mss + mst__conn_header_bytes(conn);
+  uint32_t mtu = conn->mtu_probe.limit, peer = mst__conn_send_mss(conn) + mst__conn_header_bytes(conn);
   if (!stack->net.route(stack->net.ctx, &conn->flow.remote_addr, &route)) mtu = route.mtu;
   if (mtu > MST_PACKET_BYTES_MAX) mtu = MST_PACKET_BYTES_MAX;
-  return conn->peer_mss && peer < mtu ? peer : mtu;
+  return peer < mtu ? peer : mtu;
 }
 
 static bool may_search(const struct mst_conn *conn) {
@@ -179,19 +180,20 @@ static bool take_held(struct mst_conn *conn) {
   return true;
 }
 
-/* RFC 4821 7.7: the same large segment timed out again and again, and nobody says why. */
+/* How many timeouts of one segment tell that its size is to blame. */
+static unsigned stalls_of(const struct mst__mtu_probe *p, uint32_t segment, bool small) {
+  if (small && !p->shrunk) return STALLS_SMALL;
+  return p->proven_bytes >= segment ? STALLS_PROVEN : STALLS_UNPROVEN;
+}
+
+/* RFC 4821 7.7: the same segment timed out again and again, and nobody says why. It need not be a full-sized one. */
 static void black_hole(struct mst_conn *conn) {
   const struct mst__sent *first = mst__sent_first(&conn->sent);
-  uint32_t segment = mst__segment_bytes(conn), sent = mtu_of(conn, segment);
-  uint32_t base = base_mtu(conn), least = is_ip4(conn) ? LEAST_IP4 : LEAST_IP6;
-  unsigned stalls = conn->mtu_probe.proven_bytes >= segment ? STALLS_PROVEN : STALLS_UNPROVEN;
-  if (!may_search(conn) || conn->retries < stalls || !first || mst__sent_bytes(first) < segment) return;
-  uint32_t mtu = base;
-  if (sent <= base) { /* and it still does not pass */
-    if (!conn->mtu_probe.shrunk) return;
-    mtu = sent / 2 > least ? sent / 2 : least;
-  }
-  if (mtu >= sent) return;
+  if (!may_search(conn) || !first) return;
+  uint32_t segment = mst__segment_bytes(conn), base = base_mtu(conn), least = is_ip4(conn) ? LEAST_IP4 : LEAST_IP6;
+  if (mst__sent_bytes(first) < segment) segment = mst__sent_bytes(first);
+  uint32_t sent = mtu_of(conn, segment), mtu = sent > base ? base : sent / 2 > least ? sent / 2 : least;
+  if (conn->retries < stalls_of(&conn->mtu_probe, segment, sent <= base) || mtu >= sent) return;
   conn->stack->stats.tcp_mtu_black_holes++;
   conn->mtu_probe.shrunk = true;
   shrink(conn, mtu);

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#define BLACK_HOLE_TIMEOUTS 6 /* until segments are as small as they need be */
+
 static const char *const names[] = {
 #define X(name) #name,
     WORLD_FEATURES(X)
@@ -148,10 +150,14 @@ static void draw_boxes(struct world *w) {
   /* A router whose report quotes numbers that the sender does not know is not believed (RFC 5927 4.1). */
   bool translated = w->on >> WITH_sequence & 1 || w->on >> WITH_nat & 1;
   for (int side = 0; side < 2; side++) {
-    /* Merged packets are as long as the box likes, and no report would be of them. */
-    if (translated || w->merges[side] || !world_with(w, WITH_mtu, side, 8)) continue;
-    w->node[side]->out.mtu = 1280 + (uint32_t)world_draw(w, 300);
-    w->node[side]->out.too_big_icmp = true;
+    struct sim_link *link = &w->node[side]->out;
+    if (w->merges[side]) continue; /* what is merged is as long as the box likes, and nobody can make it shorter */
+    if (!translated && world_with(w, WITH_mtu, side, 8)) {
+      link->mtu = 1280 + (uint32_t)world_draw(w, 300);
+      link->too_big_icmp = true;
+    } else if (!w->believes_icmp[side] && world_with(w, WITH_black_hole, side, 8)) {
+      link->mtu = (w->on >> WITH_ip6 & 1 ? 1280 : 600) + (uint32_t)world_draw(w, 900);
+    }
   }
 }
 
@@ -175,6 +181,9 @@ static bool draw_stack(struct world *w, int side) {
   options.no_sack = world_with(w, WITH_no_sack, side, 8);
   if (world_with(w, WITH_ecn, side, 2)) options.ecn = (enum mst_ecn)(1 + world_draw(w, 3));
   if (world_with(w, WITH_cookies, side, 8)) options.syn_cookies = MST_SYN_COOKIES_ALWAYS;
+  if (world_with(w, WITH_mtu_probing, side, 4))
+    options.mtu_probing = world_draw(w, 4) ? MST_MTU_PROBING_ALWAYS : MST_MTU_PROBING_OFF;
+  w->believes_icmp[side] = options.mtu_probing == MST_MTU_PROBING_OFF;
   if (world_with(w, WITH_memory_max, side, 10)) options.memory_max_bytes = 40000 + world_draw_logarithmic(w, 22);
   draw_from(w, 1000 + (uint64_t)side);
   struct sim_memory memory = {.random = {world_draw(w, UINT64_MAX)}};
@@ -257,6 +266,7 @@ static uint64_t stall_bound(const struct world *w) {
   }
   unsigned timeouts = 1;
   if (arrives < 1) timeouts += (unsigned)ceil(log(1e-10) / log(1 - arrives));
+  if (w->on >> WITH_black_hole & 1) timeouts += BLACK_HOLE_TIMEOUTS;
   uint64_t rto_ns = 3 * (SIM_S + rtt_ns), sum_ns = 10 * SIM_S + 2 * rtt_ns;
   for (unsigned i = 0; i < timeouts; i++) {
     sum_ns += rto_ns < 120 * SIM_S ? rto_ns : 120 * SIM_S;

@@ -11,6 +11,7 @@
 
 #define FLOWS_MAX 32
 #define ISS_MAX 8
+#define FORGED_MAX 8
 #define NODES_MAX SIM_NODES_MAX
 
 enum { KIND_MSS = 2, KIND_WSCALE = 3, KIND_SACK_PERMITTED = 4, KIND_SACK = 5, KIND_TIMESTAMPS = 8 };
@@ -46,7 +47,8 @@ struct flow {
   uint32_t irs, rcv_nxt; /* behind what has come without a gap */
   uint32_t rcv_max;      /* behind all that has come */
   bool irs_known;
-  bool forged_syn; /* one has come: a SYN,ACK may answer it */
+  unsigned forged_syns; /* so many have come: a SYN,ACK may answer one */
+  uint32_t forged_irs[FORGED_MAX];
   bool untracked;
   struct sim_ranges received_ranges;
   uint32_t offered, acked; /* right edge of its window, and the ACK, that it last sent */
@@ -265,7 +267,7 @@ static void syn_sent(struct pass *p) {
                        .peer_port = f->peer_port,
                        .ip4 = f->ip4,
                        .received = f->received,
-                       .untracked = f->forged_syn};
+                       .untracked = f->forged_syns > 0};
   if (!known) {
     memmove(f->iss + 1, f->iss, sizeof f->iss - sizeof *f->iss);
     f->iss[0] = iss;
@@ -283,10 +285,19 @@ static void syn_sent(struct pass *p) {
   }
 }
 
+/* A half-open connection of a forged SYN may answer others with an ACK while its own SYN,ACK waits for room in the
+ * ring: that ACK is under terms that were not seen. */
+static bool answers_forged_syn(const struct pass *p) {
+  for (unsigned i = 0; i < p->flow->forged_syns && i < FORGED_MAX; i++)
+    if (p->v.flags & SIM_ACK && p->v.ack == p->flow->forged_irs[i] + 1) return true;
+  return false;
+}
+
 static void segment_sent(struct pass *p) {
   struct flow *f = p->flow;
   check_form(p);
   if (p->v.flags & SIM_RST) return;
+  if (!(p->v.flags & SIM_SYN) && answers_forged_syn(p)) f->untracked = true;
   if (p->v.flags & SIM_SYN) syn_sent(p);
   if (!f->iss_count || f->untracked) return;
   check_size(p);
@@ -430,7 +441,7 @@ static void tap(struct sim_node *node, const struct sim_seen *seen) {
   p.end = p.v.seq + (uint32_t)p.v.data_bytes + !!(p.v.flags & SIM_SYN) + !!(p.v.flags & SIM_FIN);
   if (watch->print) print_segment(&p);
   if (seen->forged && p.v.flags & SIM_SYN) {
-    p.flow->forged_syn = true;
+    p.flow->forged_irs[p.flow->forged_syns++ % FORGED_MAX] = p.v.seq;
     if (!p.flow->settled) p.flow->untracked = true;
   }
   if (seen->sent)

@@ -150,13 +150,21 @@ static void launch(struct sim_node *from, struct sim_node *to, const struct sim_
   sim_flight_push(from->sim, packet);
 }
 
+/* Of the longest packet that a router sees of it. */
+static size_t packet_bytes(const struct sim_parcel *parcel) {
+  uint8_t protocol = 0;
+  if (!parcel->gso_size) return parcel->len;
+  size_t ip = sim_ip_header(parcel->bytes, parcel->len, &protocol);
+  return ip + (size_t)(parcel->bytes[ip + 12] >> 4) * 4 + parcel->gso_size;
+}
+
 void sim_transmit(struct sim_node *from, const struct sim_parcel *parcel) {
   struct sim_link *link = &from->out;
   struct mst_addr source, destination;
   sim_ip_addresses(parcel->bytes, &source, &destination);
   struct sim_node *to = node_at(from, &destination);
   uint64_t number = link->packets++, queued = queued_bytes(from->sim, link);
-  if (!parcel->gso_size && link->mtu && parcel->len > link->mtu) {
+  if (link->mtu && packet_bytes(parcel) > link->mtu) {
     link->lost++;
     if (link->too_big_icmp) too_big(from, parcel->bytes, parcel->len, link->mtu);
     return;

@@ -1,5 +1,6 @@
 /* Path MTU discovery by probes (RFC 4821) over links that drop what is too large and do not say so. */
 #include "flow.h"
+#include "middlebox.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,6 +52,43 @@ static void very_small(void **state) {
   flow_open(&f, &o);
   assert_true(flow_run(&f, 60));
   assert_true(flow_info(&f.client).pmtu <= 700);
+  assert_int_equal(flow_close(&f), 0);
+}
+
+/* What vanishes need not be as large as a segment may be. */
+static void short_messages(void **state) {
+  (void)state;
+  static const uint32_t cases[][2] = {{1400, 1300}, {1250, 600}, {1100, 600}, {600, 600}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct flow_options o = through(1500, cases[i][1], MST_MTU_PROBING_ON_BLACK_HOLE);
+    struct flow f;
+    o.to_server = cases[i][0];
+    flow_open(&f, &o);
+    assert_true(flow_run(&f, 60));
+    assert_true(flow_stats(&f.client).tcp_mtu_black_holes > 0);
+    assert_int_equal(flow_close(&f), 0);
+  }
+}
+
+static void no_longer_than_default(struct sim_node *node, const struct sim_seen *seen) {
+  (void)node;
+  if (!seen->sent) return;
+  size_t bytes = seen->gso_size ? seen->gso_size + 52u : seen->len; /* with timestamps */
+  assert_true(bytes <= 536 + 40);
+}
+
+/* RFC 9293 3.7.1, MUST-15: a peer that names no MSS takes 536 bytes, and probes keep to that. */
+static void without_an_mss_option(void **state) {
+  (void)state;
+  struct flow_options o = through(1500, 0, MST_MTU_PROBING_ALWAYS);
+  struct flow f;
+  o.to_server = MIB;
+  flow_open(&f, &o);
+  struct sim_strip_options strip = {.kinds = SIM_STRIP_MSS, .syns = true};
+  sim_box_add(f.server.node, sim_box_strip(f.sim, &strip));
+  f.client.node->tap = no_longer_than_default;
+  assert_true(flow_run(&f, 20));
+  assert_int_equal(flow_stats(&f.client).tcp_mtu_probes, 0);
   assert_int_equal(flow_close(&f), 0);
 }
 
@@ -173,10 +211,11 @@ static void outage(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(black_hole),    cmocka_unit_test(very_small),
-      cmocka_unit_test(always),        cmocka_unit_test(failures_are_no_congestion),
-      cmocka_unit_test(on_a_bad_path), cmocka_unit_test(path_changes),
-      cmocka_unit_test(after_icmp),    cmocka_unit_test(outage),
+      cmocka_unit_test(black_hole),     cmocka_unit_test(very_small),
+      cmocka_unit_test(short_messages), cmocka_unit_test(without_an_mss_option),
+      cmocka_unit_test(always),         cmocka_unit_test(failures_are_no_congestion),
+      cmocka_unit_test(on_a_bad_path),  cmocka_unit_test(path_changes),
+      cmocka_unit_test(after_icmp),     cmocka_unit_test(outage),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,6 +117,21 @@ static bool is_over(const struct end ends[2]) {
   return ends[0].closed && !ends[1].conn && (ends[1].closed || ends[0].error);
 }
 
+/* RFC 9293 3.8.3: a listener gives up when all answers to its SYN,ACK are lost (by_index names as many of the first
+ * packets as there are tries). A client that waits for the other to speak never hears of it, and nobody is at fault. */
+static bool waits_in_vain(const struct world *w, const struct end ends[2]) {
+  struct mst_stack_stats stats;
+  mst_stack_get_stats(w->node[1]->stack, &stats);
+  bool never_accepted = !ends[1].conn && !ends[1].closed, silent = !ends[0].sent && !ends[0].shut;
+  return w->on >> WITH_by_index & 1 && stats.tcp_attempt_fails && ends[0].conn && silent && never_accepted;
+}
+
+static void let_go(struct world *w, struct end *e) {
+  w->may_fail = true;
+  mst_abort(e->conn);
+  traffic_finish(e, -MST_ECANCELED);
+}
+
 static bool all_over(const struct world *w) {
   for (uint32_t i = 0; i < w->connections; i++)
     if (!is_over(w->ends[i])) return false;
@@ -129,9 +144,11 @@ static void check_step(struct world *w) {
   for (int side = 0; side < 2; side++)
     if (w->node[side]->memory.bytes > w->memory_bytes_max[side])
       world_fault(w, "memory is not bounded: %zu bytes", w->node[side]->memory.bytes);
-  for (uint32_t i = 0; i < w->connections; i++)
+  for (uint32_t i = 0; i < w->connections; i++) {
     if (w->sim->now_ns - w->progress_ns[i] > w->stall_ns && !is_over(w->ends[i]))
       world_fault(w, "connection %u stalls: nothing for %.1f s", i, (double)(w->sim->now_ns - w->progress_ns[i]) / 1e9);
+    if (waits_in_vain(w, w->ends[i])) let_go(w, &w->ends[i][0]);
+  }
 }
 
 /* RFC 6429 4: whoever has closed need not wait for ever for a reader that keeps the window closed for an hour. */

@@ -47,7 +47,9 @@
   X(unscaled)                                                                                                          \
   X(nat)                                                                                                               \
   X(blind)                                                                                                             \
-  X(blind_in_window) X(cookies) X(memory_max) X(memory) X(abort) X(pause) X(peek) X(nodelay) X(shut_late) X(meddle)
+  X(blind_in_window)                                                                                                   \
+  X(cookies) X(memory_max) X(memory) X(abort) X(pause) X(peek) X(nodelay) X(shut_late) X(meddle) X(mtu_probing)        \
+      X(black_hole)
 
 enum world_feature {
 #define X(name) WITH_##name,
@@ -98,6 +100,7 @@ struct world {
   uint64_t stall_ns; /* so long without progress or an error is a fault */
   uint64_t index_losses[2][8];
   bool merges[2], recuts[2]; /* boxes that make segments longer, or other ones */
+  bool believes_icmp[2];     /* alone: a path that does not tell of what it drops is lost on it */
   char fault[500];           /* what did not hold; "": nothing */
 };
 
