@@ -21,6 +21,7 @@ BEGIN {
   may["attach"] = "include base switch control"
   may["daemon"] = "include base wire stack tcp switch port host control"
   may["posix"] = "include base wire stack tcp switch port host"
+  may["examples"] = "include"
   may["outside"] = "include" # integrations and addon
   # System headers that the pure layers may have.
   pure["include"] = " stdbool.h stddef.h stdint.h "
