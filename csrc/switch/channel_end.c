@@ -38,6 +38,7 @@ static void look_at_tail(struct mst__channel_end *end) {
 }
 
 uint8_t *mst__rx_make_room(struct mst__channel_end *end, uint32_t need) {
+  if (!end->header) return NULL;
   look_at_tail(end);
   if (end->rx_head - end->rx_tail > end->rx_mask) return NULL;
   if (end->rx_head == end->rx_tail) end->rx_read = end->rx_write = 0;

@@ -14,7 +14,7 @@
 
 struct mst__channel_end {
   struct mst__channel_geometry geometry;
-  struct mst__channel_header *header;
+  struct mst__channel_header *header; /* NULL: no channel; there is never room, and nothing must be taken */
   struct mst__tx_slot *tx;
   struct mst__rx_descriptor *rx;
   uint32_t tx_mask, rx_mask, rx_bytes_mask;

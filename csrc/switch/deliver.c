@@ -31,6 +31,7 @@ void mst__deliver_publish(struct mst_switch *sw) {
 /* A receiver that is slow holds senders up, so that nothing is lost between two stacks of a host; one that does not
  * move at all must not stop them. */
 static int no_room(struct mst_switch *sw, struct mst__switch_channel *to) {
+  if (mst__in_limbo(to)) return MST_DROP_AWAY;
   if (to->full_attempts++ == 0) to->full_since_ns = sw->now_ns;
   if (to->full_attempts > MST__RX_PATIENCE_ATTEMPTS && sw->now_ns - to->full_since_ns > MST__RX_PATIENCE_NS)
     to->wedged = true;
@@ -73,7 +74,7 @@ int mst__deliver_outgoing(struct mst_switch *sw, struct mst__switch_channel *fro
 enum mst_drop mst__deliver_bytes(struct mst_switch *sw, struct mst__switch_channel *to, const uint8_t *data,
                                  uint32_t len, uint16_t gso_size, uint8_t flags) {
   uint8_t *room = mst__rx_reserve(&to->end, len);
-  if (!room) return MST_DROP_RX_FULL;
+  if (!room) return mst__in_limbo(to) ? MST_DROP_AWAY : MST_DROP_RX_FULL;
   moved_on(to);
   memcpy(room, data, len);
   mst__rx_commit(&to->end, len, gso_size, flags);

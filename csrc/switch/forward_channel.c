@@ -86,6 +86,7 @@ static uint32_t forward_batch(struct mst_switch *sw, struct mst__switch_channel 
 
 static uint32_t forward_from(struct mst_switch *sw, struct mst__switch_channel *from, unsigned budget) {
   bool broken;
+  if (mst__in_limbo(from)) return 0;
   uint32_t waiting = mst__tx_waiting(&from->end, &broken), done = 0;
   if (MST_UNLIKELY(broken)) mst__count_drop(sw, from, MST_DROP_DESCRIPTOR);
   if (waiting > budget) waiting = budget;

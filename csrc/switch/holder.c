@@ -1,6 +1,7 @@
+#include "group.h"
 #include "switch_internal.h"
 
-static struct mst__lease *group_of(const struct mst_switch *sw, uint32_t holder) {
+static const struct mst__group *group_of(const struct mst_switch *sw, uint32_t holder) {
   return sw->groups[holder - MST__HOLDER_GROUP];
 }
 
@@ -15,23 +16,20 @@ static uint64_t mix_key(const struct mst_switch *sw, uint64_t hash, const struct
 struct mst__switch_channel *mst__holder_pick_of_group(const struct mst_switch *sw, uint32_t holder,
                                                       const struct mst__tuple_key *local,
                                                       const struct mst__tuple_key *remote) {
-  const struct mst__lease *group = group_of(sw, holder);
+  const struct mst__group *group = group_of(sw, holder);
   uint64_t flow = mix_key(sw, mix_key(sw, 0, local), remote), best = 0;
-  unsigned winner = group->members[0];
-  for (uint32_t i = 0; i < group->member_count; i++) {
-    uint64_t score = mst__tuple_mix(flow ^ group->members[i], sw->tuples.secret[1] ^ flow);
+  const struct mst__group_member *winner = group->members;
+  for (uint32_t i = 0; i < group->count; i++) {
+    uint64_t score = mst__tuple_mix(flow ^ group->members[i].seat, sw->tuples.secret[1] ^ flow);
     if (score < best) continue;
     best = score;
-    winner = group->members[i];
+    winner = &group->members[i];
   }
-  return sw->channels[winner];
+  return sw->channels[winner->id];
 }
 
 bool mst__holder_group_has(const struct mst_switch *sw, uint32_t holder, unsigned id) {
-  const struct mst__lease *group = group_of(sw, holder);
-  for (uint32_t i = 0; i < group->member_count; i++)
-    if (group->members[i] == id) return true;
-  return false;
+  return mst__group_member_of(group_of(sw, holder), id) != NULL;
 }
 
 uint32_t mst__holder_find(struct mst_switch *sw, const struct mst__tuple_key *key, const struct mst_addr *addr) {

@@ -96,6 +96,20 @@ static int grow_channels(struct mst_switch *sw) {
   return 0;
 }
 
+static int open_end(struct mst_switch *sw, struct mst__channel_end *end, const mst_channel *channel) {
+  if (!channel) return 0;
+  const struct mst__channel_geometry *geometry = mst__channel_geometry(channel);
+  uint32_t *rx_ends = mst__switch_alloc(sw, geometry->rx_slots * sizeof *rx_ends);
+  if (!rx_ends) return -MST_ENOMEM;
+  mst__channel_end_init(end, geometry, rx_ends);
+  return 0;
+}
+
+static void free_channel(struct mst_switch *sw, struct mst__switch_channel *channel) {
+  mst__switch_free(sw, channel->end.rx_ends, channel->end.geometry.rx_slots * sizeof *channel->end.rx_ends);
+  mst__switch_free(sw, channel, sizeof *channel);
+}
+
 int mst_switch_attach(mst_switch *sw, mst_channel *channel, const struct mst_switch_channel_options *options,
                       unsigned *id) {
   if (options && options->size != sizeof *options) return -MST_EINVAL;
@@ -103,25 +117,23 @@ int mst_switch_attach(mst_switch *sw, mst_channel *channel, const struct mst_swi
   while (free_id < sw->channel_room && sw->channels[free_id]) free_id++;
   int error = free_id == sw->channel_room ? grow_channels(sw) : 0;
   if (error) return error;
-  const struct mst__channel_geometry *geometry = mst__channel_geometry(channel);
   struct mst__switch_channel *attached = mst__switch_alloc(sw, sizeof *attached);
-  uint32_t *rx_ends = mst__switch_alloc(sw, geometry->rx_slots * sizeof *rx_ends);
-  if (!attached || !rx_ends) {
-    mst__switch_free(sw, attached, sizeof *attached);
-    mst__switch_free(sw, rx_ends, geometry->rx_slots * sizeof *rx_ends);
-    return -MST_ENOMEM;
-  }
+  if (!attached) return -MST_ENOMEM;
   attached->id = free_id;
   if (options) attached->options = *options;
-  mst__list_init(&attached->leases);
-  mst__channel_end_init(&attached->end, geometry, rx_ends);
+  mst__list_init(&attached->holdings);
+  error = open_end(sw, &attached->end, channel);
+  if (error) {
+    free_channel(sw, attached);
+    return error;
+  }
   sw->channels[free_id] = attached;
   *id = free_id;
   return 0;
 }
 
 void mst_switch_detach(mst_switch *sw, unsigned id) {
-  struct mst__switch_channel *channel = id < sw->channel_room ? sw->channels[id] : NULL;
+  struct mst__switch_channel *channel = mst__channel_of(sw, id);
   if (!channel) return;
   mst__lease_release_all(sw, channel);
   mst__neighbour_forget_channel(sw, id);
@@ -130,27 +142,33 @@ void mst_switch_detach(mst_switch *sw, unsigned id) {
   sw->stats.to_channel_bytes += channel->stats.to_channel_bytes;
   sw->stats.from_channel_packets += channel->stats.from_channel_packets;
   sw->stats.from_channel_bytes += channel->stats.from_channel_bytes;
-  mst__switch_free(sw, channel->end.rx_ends, channel->end.geometry.rx_slots * sizeof *channel->end.rx_ends);
-  mst__switch_free(sw, channel, sizeof *channel);
+  free_channel(sw, channel);
+}
+
+static struct mst__switch_channel *live_channel(const struct mst_switch *sw, unsigned id) {
+  struct mst__switch_channel *channel = sw->channels[id];
+  return channel && !mst__in_limbo(channel) ? channel : NULL;
 }
 
 bool mst_switch_sleep(mst_switch *sw) {
+  struct mst__switch_channel *channel;
   bool broken, idle = true;
   for (unsigned id = 0; id < sw->channel_room; id++)
-    if (sw->channels[id]) mst__bell_set(&sw->channels[id]->end.header->tx_bell);
+    if ((channel = live_channel(sw, id))) mst__bell_set(&channel->end.header->tx_bell);
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
   for (unsigned id = 0; id < sw->channel_room && idle; id++)
-    if (sw->channels[id]) idle = !mst__tx_waiting(&sw->channels[id]->end, &broken);
+    if ((channel = live_channel(sw, id))) idle = !mst__tx_waiting(&channel->end, &broken);
   return idle;
 }
 
 void mst_switch_wake(mst_switch *sw) {
+  struct mst__switch_channel *channel;
   for (unsigned id = 0; id < sw->channel_room; id++)
-    if (sw->channels[id]) mst__bell_take(&sw->channels[id]->end.header->tx_bell);
+    if ((channel = live_channel(sw, id))) mst__bell_take(&channel->end.header->tx_bell);
 }
 
 void mst_switch_tee(mst_switch *sw, unsigned id, mst_pcap *pcap, const char *name) {
-  struct mst__switch_channel *channel = id < sw->channel_room ? sw->channels[id] : NULL;
+  struct mst__switch_channel *channel = mst__channel_of(sw, id);
   if (!channel) return;
   channel->pcap = pcap;
   strncpy(channel->pcap_name, name ? name : "", sizeof channel->pcap_name - 1);
@@ -169,8 +187,9 @@ size_t mst_switch_process(mst_switch *sw, unsigned budget, uint64_t now_ns) {
 }
 
 int mst_switch_channel_stats(const mst_switch *sw, unsigned id, struct mst_switch_stats *out) {
-  if (id >= sw->channel_room || !sw->channels[id]) return -MST_EBADF;
-  *out = sw->channels[id]->stats;
+  const struct mst__switch_channel *channel = mst__channel_of(sw, id);
+  if (!channel) return -MST_EBADF;
+  *out = channel->stats;
   return 0;
 }
 

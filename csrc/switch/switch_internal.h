@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "channel_end.h"
+#include "lease.h"
 #include "multistack/switch.h"
 #include "tuple_table.h"
 #include "validate.h"
@@ -38,7 +39,7 @@ struct mst__switch_channel {
   uint32_t resume_bytes; /* of the next packet: payload that has been segmented and sent already */
   struct mst__channel_end end;
   struct mst_switch_stats stats;
-  struct mst__list leases; /* struct mst__lease.of_channel, those without a group */
+  struct mst__list holdings; /* of_channel */
   mst_pcap *pcap;
   char pcap_name[32];
 };
@@ -48,19 +49,6 @@ struct mst__switch_port {
   bool used;      /* has packets that are not flushed */
   bool down;      /* the device is gone, for good */
   bool down_told; /* the host has been told */
-};
-
-/* A tuple that somebody holds. */
-struct mst__lease {
-  struct mst__hash_node node; /* in leases, by tuple */
-  struct mst__list of_channel;
-  struct mst_tuple tuple;
-  intptr_t cookie; /* of the OS's reservation */
-  bool reserved;
-  uint32_t holder;
-  /* Of a group: */
-  uint16_t *members; /* ids */
-  uint32_t member_count, member_room;
 };
 
 /* What is known of the way to one destination. */
@@ -94,9 +82,9 @@ struct mst_switch {
 
   struct mst__hash_key lease_key;
   struct mst__hash_table leases;
-  struct mst__hash_table port_uses; /* lease.c */
-  struct mst__lease **groups;       /* by holder - MST__HOLDER_GROUP */
-  unsigned group_room;
+  struct mst__hash_table port_uses; /* lease_index.c */
+  struct mst__group **groups;       /* by holder - MST__HOLDER_GROUP */
+  unsigned group_room, group_hint;  /* none is free before the hint */
 
   struct mst__route *routes; /* direct-mapped */
   uint32_t route_generation, neighbour_generation;
@@ -123,8 +111,14 @@ static inline void mst__switch_free(struct mst_switch *sw, void *memory, size_t 
   if (memory) sw->env.free(sw->env.ctx, memory, bytes);
 }
 
-/* lease.c: let go of all that a channel holds. */
-void mst__lease_release_all(struct mst_switch *sw, struct mst__switch_channel *channel);
+/* NULL: there is none of this id. */
+static inline struct mst__switch_channel *mst__channel_of(const struct mst_switch *sw, unsigned id) {
+  return id < sw->channel_room ? sw->channels[id] : NULL;
+}
+/* In limbo a channel has no stack: it holds leases, sends nothing, and what it should get is dropped. */
+static inline bool mst__in_limbo(const struct mst__switch_channel *channel) {
+  return !channel->end.header;
+}
 
 /* holder.c: the channel that gets the packets of a flow to a tuple that `holder` holds, and whether `channel` is (one
  * of) the holder. */

@@ -32,6 +32,7 @@ extern "C" {
   X(NEIGHBOUR, "the neighbour did not answer or too many packets wait for it")                                         \
   X(TOO_BIG, "larger than the path or the port carries")                                                               \
   X(RX_FULL, "the receiver's ring is full")                                                                            \
+  X(AWAY, "the receiver has gone and its tuple is kept for its return")                                                \
   X(TX_FULL, "the port's transmit ring is full")                                                                       \
   X(DESCRIPTOR, "descriptor that points outside its region or contradicts itself")                                     \
   X(PORT_DOWN, "the port's device is down or gone")                                                                    \

@@ -63,7 +63,9 @@ struct mst_switch_channel_options {
   void *ring_ctx;
 };
 
-/* Channels are named by small integers. `options` may be NULL. Detaching frees all leases of the channel. */
+/* Channels are named by small integers. `options` may be NULL. Without a channel (NULL) the id is a limbo: it holds
+ * leases for a stack that is away, and packets to it are dropped and counted. Detaching frees all leases of the id.
+ * 0, -MST_EINVAL, -MST_ENOMEM, -MST_ENOBUFS. */
 int mst_switch_attach(mst_switch *sw, mst_channel *channel, const struct mst_switch_channel_options *options,
                       unsigned *id);
 void mst_switch_detach(mst_switch *sw, unsigned id);
@@ -71,12 +73,28 @@ void mst_switch_detach(mst_switch *sw, unsigned id);
 /* Write packets of this channel, both directions, to `pcap` too (NULL: stop). The caller keeps `pcap`. */
 void mst_switch_tee(mst_switch *sw, unsigned id, mst_pcap *pcap, const char *name);
 
-/* Hold `tuple` for channel `id`; the shapes and errors of mst_net.lease. */
+/* Hold `tuple` for channel `id`; the shapes and errors of mst_net.lease. MST_BIND_GROUP shares it among channels of one
+ * owner; with others' it is -MST_EADDRINUSE. */
 int mst_switch_lease(mst_switch *sw, unsigned id, struct mst_tuple *tuple);
-/* The same for a tuple that the OS's programs are shut out of already: `cookie` is its reservation and the switch's
- * from here on, unless this fails. It has a port number. */
-int mst_switch_adopt_lease(mst_switch *sw, unsigned id, const struct mst_tuple *tuple, intptr_t cookie);
+/* Nothing happens when the channel does not hold it. */
 void mst_switch_release(mst_switch *sw, unsigned id, const struct mst_tuple *tuple);
+
+/* Hold a tuple, with its port number, whose reservation in the OS exists already: `cookie` names it as
+ * mst_switch_os.reserve would have, and is the switch's from here on when there is no error. MST_SWITCH_NO_COOKIE: it
+ * needs none (a port's own address, or a group that has one). -MST_EINVAL, and the errors of mst_switch_lease. */
+#define MST_SWITCH_NO_COOKIE ((intptr_t)-1)
+int mst_switch_adopt_lease(mst_switch *sw, unsigned id, const struct mst_tuple *tuple, intptr_t cookie);
+
+/* What one channel holds is another's of the same owner from here on, with no moment between in which it is nobody's:
+ * neither the OS nor a port notices. Of a group it is the seat that is handed over, with its flows. What `from_id` has
+ * sent before is forwarded first. 0, -MST_EBADF (no such ids), -MST_EACCES (of different owners), -MST_ENOENT
+ * (`from_id` does not hold it), -MST_EADDRINUSE (`to_id` is of the group already). */
+int mst_switch_transfer(mst_switch *sw, unsigned from_id, unsigned to_id, const struct mst_tuple *tuple);
+
+/* Call `each` for every tuple that the channel holds; it must not change what is held. -MST_EBADF for an unknown id. */
+int mst_switch_each_lease(const mst_switch *sw, unsigned id, void (*each)(const struct mst_tuple *tuple, void *user),
+                          void *user);
+
 /* True when somebody holds a tuple that packets to (protocol, addr, port) would reach. */
 bool mst_switch_holds(const mst_switch *sw, enum mst_protocol protocol, const struct mst_endpoint *local);
 
