@@ -62,7 +62,7 @@ int mst__group_join(struct mst_switch *sw, struct mst__group *group, struct mst_
   struct mst__holding *holding = mst__switch_alloc(sw, sizeof *holding);
   if (!holding) return -MST_ENOMEM;
   holding->lease = group->lease;
-  mst__list_push_back(&channel->holdings, &holding->of_channel);
+  mst__hold(channel, holding);
   struct mst__group_member *member = &group->members[group->count++];
   *member = (struct mst__group_member){.holding = holding, .id = (uint16_t)channel->id};
   sw->env.random(sw->env.ctx, &member->seat, sizeof member->seat);
@@ -71,14 +71,14 @@ int mst__group_join(struct mst_switch *sw, struct mst__group *group, struct mst_
 
 void mst__group_leave(struct mst_switch *sw, struct mst__group *group, struct mst__switch_channel *channel) {
   struct mst__group_member *member = mst__group_member_of(group, channel->id);
-  mst__list_remove(&member->holding->of_channel);
+  mst__let_go(channel, member->holding);
   mst__switch_free(sw, member->holding, sizeof *member->holding);
   *member = group->members[--group->count];
 }
 
-void mst__group_hand_over(struct mst__group *group, unsigned from, struct mst__switch_channel *to) {
-  struct mst__group_member *member = mst__group_member_of(group, from);
+void mst__group_hand_over(struct mst__group *group, struct mst__switch_channel *from, struct mst__switch_channel *to) {
+  struct mst__group_member *member = mst__group_member_of(group, from->id);
   member->id = (uint16_t)to->id;
-  mst__list_remove(&member->holding->of_channel);
-  mst__list_push_back(&to->holdings, &member->holding->of_channel);
+  mst__let_go(from, member->holding);
+  mst__hold(to, member->holding);
 }

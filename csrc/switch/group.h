@@ -28,6 +28,6 @@ struct mst__group_member *mst__group_member_of(const struct mst__group *group, u
 int mst__group_join(struct mst_switch *sw, struct mst__group *group, struct mst__switch_channel *channel);
 void mst__group_leave(struct mst_switch *sw, struct mst__group *group, struct mst__switch_channel *channel);
 /* The seat of one channel goes to another that has none. */
-void mst__group_hand_over(struct mst__group *group, unsigned from, struct mst__switch_channel *to);
+void mst__group_hand_over(struct mst__group *group, struct mst__switch_channel *from, struct mst__switch_channel *to);
 
 #endif

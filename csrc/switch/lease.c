@@ -99,18 +99,23 @@ static int announce(struct mst_switch *sw, struct mst__lease *lease, const intpt
 static int set_holder(struct mst_switch *sw, struct mst__lease *lease, struct mst__switch_channel *channel) {
   if (lease->tuple.flags & MST_BIND_GROUP) {
     int error = mst__group_make(sw, lease, channel->options.owner);
-    return error ? error : mst__group_join(sw, lease->group, channel);
+    if (error) return error;
+    error = mst__group_join(sw, lease->group, channel);
+    if (error) mst__group_free(sw, lease->group);
+    return error;
   }
   lease->holder = channel->id + 1;
   lease->alone.lease = lease;
-  mst__list_push_back(&channel->holdings, &lease->alone.of_channel);
+  mst__hold(channel, &lease->alone);
   return 0;
 }
 
 static void unset_holder(struct mst_switch *sw, struct mst__lease *lease, struct mst__switch_channel *channel) {
-  mst__list_remove(&lease->alone.of_channel);
-  if (!lease->group) return;
-  if (lease->group->count) mst__group_leave(sw, lease->group, channel);
+  if (!lease->group) {
+    mst__let_go(channel, &lease->alone);
+    return;
+  }
+  mst__group_leave(sw, lease->group, channel);
   mst__group_free(sw, lease->group);
 }
 
@@ -130,13 +135,13 @@ int mst__lease_take(struct mst_switch *sw, struct mst__switch_channel *channel, 
   if (!lease) return -MST_ENOMEM;
   lease->tuple = *tuple;
   int error = set_holder(sw, lease, channel);
-  if (!error) error = announce(sw, lease, cookie);
-  if (error) {
+  if (!error) {
+    error = announce(sw, lease, cookie);
+    if (!error) return 0;
     unset_holder(sw, lease, channel);
-    mst__switch_free(sw, lease, sizeof *lease);
-    return error;
   }
-  return 0;
+  mst__switch_free(sw, lease, sizeof *lease);
+  return error;
 }
 
 /* Whether a channel of `owner` that asks for `tuple` can share what is held there. */
@@ -160,15 +165,16 @@ static bool may_hold(struct mst_switch *sw, const struct mst_addr *addr) {
   return sw->os || mst__is_local(sw, addr);
 }
 
-static int check(struct mst_switch *sw, const struct mst_tuple *tuple) {
+int mst__lease_check(struct mst_switch *sw, const struct mst__switch_channel *channel, const struct mst_tuple *tuple) {
   if (tuple->protocol != MST_TCP && tuple->protocol != MST_UDP) return -MST_EINVAL;
-  return may_hold(sw, &tuple->addr) ? 0 : -MST_EADDRNOTAVAIL;
+  if (!may_hold(sw, &tuple->addr)) return -MST_EADDRNOTAVAIL;
+  return mst__may_hold_more(channel) ? 0 : -MST_ENOBUFS;
 }
 
 int mst_switch_lease(mst_switch *sw, unsigned id, struct mst_tuple *tuple) {
   struct mst__switch_channel *channel = mst__channel_of(sw, id);
   if (!channel) return -MST_EBADF;
-  int error = check(sw, tuple);
+  int error = mst__lease_check(sw, channel, tuple);
   if (error) return error;
   return tuple->port ? take_or_join(sw, channel, tuple, NULL) : mst__lease_ephemeral(sw, channel, tuple);
 }
@@ -177,7 +183,7 @@ int mst_switch_adopt_lease(mst_switch *sw, unsigned id, const struct mst_tuple *
   struct mst__switch_channel *channel = mst__channel_of(sw, id);
   if (!channel) return -MST_EBADF;
   if (!tuple->port || (cookie != MST_SWITCH_NO_COOKIE && !sw->os)) return -MST_EINVAL;
-  int error = check(sw, tuple);
+  int error = mst__lease_check(sw, channel, tuple);
   if (error) return error;
   /* A group has one reservation: the first that is told. */
   if (cookie != MST_SWITCH_NO_COOKIE && mst__lease_find(sw, tuple)) return -MST_EADDRINUSE;
@@ -197,15 +203,16 @@ int mst_switch_transfer(mst_switch *sw, unsigned from_id, unsigned to_id, const 
   if (!lease) return -MST_ENOENT;
   if (from == to) return 0;
   if (lease->group && mst__group_member_of(lease->group, to_id)) return -MST_EADDRINUSE;
+  if (!mst__may_hold_more(to)) return -MST_ENOBUFS;
   mst__forward_waiting(sw, from); /* as in mst_switch_release */
   if (lease->group) {
-    mst__group_hand_over(lease->group, from_id, to);
+    mst__group_hand_over(lease->group, from, to);
     return 0;
   }
   lease->holder = to_id + 1;
   table_set(sw, lease);
-  mst__list_remove(&lease->alone.of_channel);
-  mst__list_push_back(&to->holdings, &lease->alone.of_channel);
+  mst__let_go(from, &lease->alone);
+  mst__hold(to, &lease->alone);
   return 0;
 }
 

@@ -44,6 +44,9 @@ bool mst__lease_conflicts(const struct mst_switch *sw, const struct mst_tuple *t
 
 /* --- lease.c --- */
 
+/* Whether the channel may ask for this tuple at all. 0, -MST_EINVAL, -MST_EADDRNOTAVAIL, -MST_ENOBUFS. */
+int mst__lease_check(struct mst_switch *sw, const struct mst__switch_channel *channel, const struct mst_tuple *tuple);
+
 /* Take a tuple with a port number that nobody holds. Its reservation exists already, or is made. */
 int mst__lease_take(struct mst_switch *sw, struct mst__switch_channel *channel, const struct mst_tuple *tuple,
                     const intptr_t *cookie);

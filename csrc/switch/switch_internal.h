@@ -40,6 +40,7 @@ struct mst__switch_channel {
   struct mst__channel_end end;
   struct mst_switch_stats stats;
   struct mst__list holdings; /* of_channel */
+  uint32_t lease_count;      /* of holdings */
   mst_pcap *pcap;
   char pcap_name[32];
 };
@@ -114,6 +115,17 @@ static inline void mst__switch_free(struct mst_switch *sw, void *memory, size_t 
 /* NULL: there is none of this id. */
 static inline struct mst__switch_channel *mst__channel_of(const struct mst_switch *sw, unsigned id) {
   return id < sw->channel_room ? sw->channels[id] : NULL;
+}
+static inline bool mst__may_hold_more(const struct mst__switch_channel *channel) {
+  return !channel->options.leases_max || channel->lease_count < channel->options.leases_max;
+}
+static inline void mst__hold(struct mst__switch_channel *channel, struct mst__holding *holding) {
+  mst__list_push_back(&channel->holdings, &holding->of_channel);
+  channel->lease_count++;
+}
+static inline void mst__let_go(struct mst__switch_channel *channel, struct mst__holding *holding) {
+  mst__list_remove(&holding->of_channel);
+  channel->lease_count--;
 }
 /* In limbo a channel has no stack: it holds leases, sends nothing, and what it should get is dropped. */
 static inline bool mst__in_limbo(const struct mst__switch_channel *channel) {

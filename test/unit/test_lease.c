@@ -117,6 +117,70 @@ static void ephemeral_ports_run_out(void **state) {
   rig_close(&rig);
 }
 
+static int block(struct rig *rig, unsigned channel, const char *address, unsigned count, uint16_t *ports) {
+  struct mst_addr at = addr(address);
+  return mst_switch_lease_block(rig->sw, rig->id[channel], MST_TCP, &at, count, ports);
+}
+
+static void blocks_of_ports_are_single_leases(void **state) {
+  (void)state;
+  struct rig rig;
+  uint16_t ports[100] = {0};
+  unsigned ascending = 0;
+  rig_open(&rig, true, NULL);
+  assert_int_equal(block(&rig, 0, "10.0.0.1", 100, ports), 64);
+  assert_int_equal(rig.os.reserved, 64);
+  assert_int_equal(ports[64], 0);
+  for (unsigned i = 0; i < 64; i++) {
+    assert_true(held(&rig, "10.0.0.1", ports[i]));
+    if (i) ascending += ports[i] > ports[i - 1];
+    for (unsigned k = 0; k < i; k++) assert_int_not_equal(ports[k], ports[i]);
+  }
+  assert_true(ascending > 16 && ascending < 48);
+  assert_int_equal(tcp(&rig, 1, "10.0.0.1", ports[0], 0), -MST_EADDRINUSE);
+  rig_release(&rig, 0, "10.0.0.1", ports[0], MST_TCP);
+  assert_int_equal(tcp(&rig, 1, "10.0.0.1", ports[0], 0), 0);
+  assert_int_equal(block(&rig, 0, "10.0.0.1", 0, ports), -MST_EINVAL);
+  assert_int_equal(block(&rig, 0, "224.0.0.1", 1, ports), -MST_EADDRNOTAVAIL);
+  rig_close(&rig);
+}
+
+static void a_block_is_what_is_left(void **state) {
+  (void)state;
+  struct rig rig;
+  uint16_t ports[64];
+  int total = 0, got;
+  rig_open(&rig, false, NULL);
+  while ((got = block(&rig, 0, "10.0.0.1", 60, ports)) == 60) total += got;
+  assert_int_equal(total + got, 28232);
+  assert_int_equal(block(&rig, 0, "10.0.0.1", 1, ports), -MST_ENOBUFS);
+  assert_int_equal(block(&rig, 1, "10.0.0.2", 1, ports), 1);
+  rig_close(&rig);
+}
+
+static void leases_of_a_channel_are_bounded(void **state) {
+  (void)state;
+  struct rig rig;
+  uint16_t ports[64];
+  struct mst_switch_channel_options options = {.size = sizeof options, .leases_max = 10};
+  rig_open(&rig, false, NULL);
+  mst_switch_detach(rig.sw, rig.id[0]);
+  assert_int_equal(mst_switch_attach(rig.sw, rig.channel[0], &options, &rig.id[0]), 0);
+  assert_int_equal(tcp(&rig, 0, "10.0.0.1", 80, 0), 0);
+  assert_int_equal(tcp(&rig, 0, "10.0.0.1", 81, MST_BIND_GROUP), 0);
+  assert_int_equal(block(&rig, 0, "10.0.0.1", 64, ports), 8);
+  assert_int_equal(block(&rig, 0, "10.0.0.1", 64, ports), -MST_ENOBUFS);
+  assert_int_equal(tcp(&rig, 0, "10.0.0.1", 82, 0), -MST_ENOBUFS);
+  assert_int_equal(tcp(&rig, 1, "10.0.0.1", 82, MST_BIND_GROUP), 0);
+  assert_int_equal(tcp(&rig, 0, "10.0.0.1", 82, MST_BIND_GROUP), -MST_ENOBUFS);
+  struct mst_tuple tuple = rig_tuple("10.0.0.1", 82, MST_TCP, 0);
+  assert_int_equal(mst_switch_transfer(rig.sw, rig.id[1], rig.id[0], &tuple), -MST_ENOBUFS);
+  rig_release(&rig, 0, "10.0.0.1", 81, MST_TCP);
+  assert_int_equal(mst_switch_transfer(rig.sw, rig.id[1], rig.id[0], &tuple), 0);
+  assert_int_equal(tcp(&rig, 0, "10.0.0.1", 83, 0), -MST_ENOBUFS);
+  rig_close(&rig);
+}
+
 static void the_os_has_its_say(void **state) {
   (void)state;
   static const int errors[] = {-MST_EADDRINUSE, -MST_EACCES, -MST_EADDRNOTAVAIL};
@@ -208,6 +272,9 @@ int main(void) {
       cmocka_unit_test(impossible_tuples_are_refused),
       cmocka_unit_test(ephemeral_ports_are_free_and_unpredictable),
       cmocka_unit_test(ephemeral_ports_run_out),
+      cmocka_unit_test(blocks_of_ports_are_single_leases),
+      cmocka_unit_test(a_block_is_what_is_left),
+      cmocka_unit_test(leases_of_a_channel_are_bounded),
       cmocka_unit_test(the_os_has_its_say),
       cmocka_unit_test(ports_are_told_first_and_untold_last),
       cmocka_unit_test(own_addresses_of_ports_need_no_reservation),

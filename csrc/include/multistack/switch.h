@@ -61,6 +61,7 @@ struct mst_switch_channel_options {
    * be rung. */
   void (*ring)(void *ctx);
   void *ring_ctx;
+  uint32_t leases_max; /* tuples that it may hold, 0: any number */
 };
 
 /* Channels are named by small integers. `options` may be NULL. Without a channel (NULL) the id is a limbo: it holds
@@ -74,8 +75,14 @@ void mst_switch_detach(mst_switch *sw, unsigned id);
 void mst_switch_tee(mst_switch *sw, unsigned id, mst_pcap *pcap, const char *name);
 
 /* Hold `tuple` for channel `id`; the shapes and errors of mst_net.lease. MST_BIND_GROUP shares it among channels of one
- * owner; with others' it is -MST_EADDRINUSE. */
+ * owner; with others' it is -MST_EADDRINUSE. -MST_ENOBUFS: the channel holds as many as it may. */
 int mst_switch_lease(mst_switch *sw, unsigned id, struct mst_tuple *tuple);
+/* Hold `count` free ports of (protocol, addr), at most 64, unpredictable ones (RFC 6056), each a lease of its own that
+ * is released by itself. Returns how many there were, in `ports` (host byte order), or the error of mst_switch_lease
+ * when there was none; -MST_EINVAL without a count. */
+int mst_switch_lease_block(mst_switch *sw, unsigned id, enum mst_protocol protocol, const struct mst_addr *addr,
+                           unsigned count, uint16_t *ports);
+
 /* Nothing happens when the channel does not hold it. */
 void mst_switch_release(mst_switch *sw, unsigned id, const struct mst_tuple *tuple);
 
@@ -88,7 +95,8 @@ int mst_switch_adopt_lease(mst_switch *sw, unsigned id, const struct mst_tuple *
 /* What one channel holds is another's of the same owner from here on, with no moment between in which it is nobody's:
  * neither the OS nor a port notices. Of a group it is the seat that is handed over, with its flows. What `from_id` has
  * sent before is forwarded first. 0, -MST_EBADF (no such ids), -MST_EACCES (of different owners), -MST_ENOENT
- * (`from_id` does not hold it), -MST_EADDRINUSE (`to_id` is of the group already). */
+ * (`from_id` does not hold it), -MST_EADDRINUSE (`to_id` is of the group already), -MST_ENOBUFS (`to_id` holds as many
+ * as it may). */
 int mst_switch_transfer(mst_switch *sw, unsigned from_id, unsigned to_id, const struct mst_tuple *tuple);
 
 /* Call `each` for every tuple that the channel holds; it must not change what is held. -MST_EBADF for an unknown id. */
