@@ -16,10 +16,10 @@ BEGIN {
   may["tcp"] = "include base wire stack"
   may["switch"] = "include base wire"
   may["port"] = "include base"
+  may["control"] = "include"
+  may["attach"] = "include base control"
   may["host"] = "include base wire stack tcp switch port"
-  may["control"] = "include base"
-  may["attach"] = "include base switch control"
-  may["daemon"] = "include base wire stack tcp switch port host control"
+  may["daemon"] = "include base wire stack tcp switch port control host"
   may["posix"] = "include base wire stack tcp switch port host"
   may["examples"] = "include"
   may["outside"] = "include" # integrations and addon

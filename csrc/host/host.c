@@ -62,7 +62,7 @@ static int open_ports(struct mst_host *host, const char *const *specs, struct ms
 }
 
 static int open_switch(struct mst_host *host, const struct mst_host_options *options, struct mst_failure *failure) {
-  bool devices = options && options->ports && options->ports[0];
+  bool devices = options && options->ports && options->ports[0] && !host->daemon_path;
   if (devices) {
     int error = mst__os_linux_open(&host->os, failure);
     if (error) return error;
@@ -92,8 +92,12 @@ int mst_host_open(const struct mst_host_options *options, mst_host **out, struct
   host->log_ctx = options ? options->log_ctx : NULL;
   host->wait_fd = epoll_create1(EPOLL_CLOEXEC);
   int error = host->wait_fd < 0 ? fail(failure, -errno, "epoll_create1") : 0;
+  bool must = false;
+  const char *daemon_path = mst__shared_path(options, &must);
+  if (!error && daemon_path) error = mst__shared_open(host, daemon_path, must ? failure : NULL);
+  if (error && !must && daemon_path) error = 0; /* nobody asked for a daemon: alone, as ever */
   if (!error) error = open_switch(host, options, failure);
-  if (!error) error = open_ports(host, options ? options->ports : NULL, failure);
+  if (!error && !host->daemon_path) error = open_ports(host, options ? options->ports : NULL, failure);
   if (!error && options && options->pcap_path) {
     stamp_captures(host);
     error = mst_pcap_open(options->pcap_path, &host->pcap, failure);
@@ -108,10 +112,18 @@ int mst_host_open(const struct mst_host_options *options, mst_host **out, struct
   return 0;
 }
 
-static void free_stack(struct mst_host *host, struct mst__host_stack *entry) {
-  if (entry->stack) mst_stack_destroy(entry->stack);
-  mst_switch_detach(host->sw, entry->id);
+static void detach(struct mst__host_stack *entry) {
+  if (entry->attach) {
+    mst__shared_remove(entry);
+    return;
+  }
+  mst_switch_detach(entry->host->sw, entry->id);
   mst_channel_destroy(entry->channel);
+}
+
+static void free_stack(struct mst__host_stack *entry) {
+  if (entry->stack) mst_stack_destroy(entry->stack);
+  detach(entry);
   free(entry);
 }
 
@@ -120,12 +132,14 @@ void mst_host_close(mst_host *host) {
   while (host->stacks) {
     struct mst__host_stack *entry = host->stacks;
     host->stacks = entry->next;
-    free_stack(host, entry);
+    free_stack(entry);
   }
   if (host->sw) mst_switch_destroy(host->sw);
   if (host->os) mst__os_linux_close(host->os);
   if (host->pcap) mst_pcap_close(host->pcap);
   mst__trace_file_close(host);
+  mst_attach_close(host->ready);
+  free(host->daemon_path);
   if (host->wait_fd >= 0) close(host->wait_fd);
   free(host);
 }
@@ -165,8 +179,12 @@ static int make_stack(struct mst__host_stack *entry, const struct mst_stack_opti
   if (arena_bytes && !options.memory_max_bytes) options.memory_max_bytes = arena_bytes - arena_bytes / 4;
   options.env = (struct mst_env){
       .ctx = entry, .alloc = stack_alloc, .free = stack_free, .random = mst__host_random, .log = stack_log};
-  options.net = (struct mst_net){
-      .ctx = entry, .lease = stack_lease, .release = stack_release, .route = stack_route, .output = stack_output};
+  options.net = entry->attach ? mst__shared_net(entry)
+                              : (struct mst_net){.ctx = entry,
+                                                 .lease = stack_lease,
+                                                 .release = stack_release,
+                                                 .route = stack_route,
+                                                 .output = stack_output};
   if (entry->host->trace && !options.trace) {
     options.trace = mst__trace_file_event;
     options.trace_ctx = entry;
@@ -193,31 +211,36 @@ static int make_channel(mst_channel **out, size_t *arena_bytes) {
   return error;
 }
 
+static int attach_here(struct mst__host_stack *entry, size_t *arena_bytes) {
+  int error = make_channel(&entry->channel, arena_bytes);
+  if (error) return error;
+  error = mst_switch_attach(entry->host->sw, entry->channel, NULL, &entry->id);
+  if (error) mst_channel_destroy(entry->channel);
+  return error;
+}
+
 int mst_host_add_stack(mst_host *host, const struct mst_stack_options *options, mst_stack **out) {
   struct mst__host_stack *entry = calloc(1, sizeof *entry);
   if (!entry) return -MST_ENOMEM;
   entry->host = host;
-  size_t arena_bytes;
-  int error = make_channel(&entry->channel, &arena_bytes);
-  if (error) goto no_channel;
-  error = mst_switch_attach(host->sw, entry->channel, NULL, &entry->id);
-  if (error) goto not_attached;
+  size_t arena_bytes = 0;
+  int error = host->daemon_path ? mst__shared_add(entry, &arena_bytes) : attach_here(entry, &arena_bytes);
+  if (error) {
+    free(entry);
+    return error;
+  }
   error = make_stack(entry, options, arena_bytes);
-  if (error) goto no_stack;
+  if (error) {
+    free_stack(entry);
+    return error;
+  }
   char name[32];
   snprintf(name, sizeof name, "stack%u", host->stack_count);
-  if (host->pcap) mst_switch_tee(host->sw, entry->id, host->pcap, name);
+  if (host->pcap && !entry->attach) mst_switch_tee(host->sw, entry->id, host->pcap, name);
   mst_stack_advance(entry->stack, mst__host_clock_ns()); /* what is called before the first packet has its time too */
   append(host, entry);
   *out = entry->stack;
   return 0;
-no_stack:
-  mst_switch_detach(host->sw, entry->id);
-not_attached:
-  mst_channel_destroy(entry->channel);
-no_channel:
-  free(entry);
-  return error;
 }
 
 uint64_t mst_host_now(const mst_host *host) {

@@ -2,19 +2,22 @@
 #ifndef MST_HOST_INTERNAL_H
 #define MST_HOST_INTERNAL_H
 
+#include "multistack/attach.h"
 #include "multistack/host.h"
 
 struct mst__os_linux;
 struct mst__trace_file;
 struct mst_trace_event;
 
-/* A stack on a channel of its own. Its address is the ctx of the stack's env and net. */
+/* A stack on a channel of its own. Its address is the ctx of the stack's env, and of its net when the switch is here.
+ */
 struct mst__host_stack {
   struct mst__host_stack *next;
   struct mst_host *host;
   mst_stack *stack;
   mst_channel *channel;
-  unsigned id; /* of the channel in the switch */
+  unsigned id;        /* of the channel in the switch */
+  mst_attach *attach; /* to a daemon, whose switch it is then; NULL: to the host's own */
 };
 
 struct mst_host {
@@ -25,7 +28,10 @@ struct mst_host {
   struct mst__host_stack *stacks; /* in the order they were added */
   unsigned stack_count, ports_waited_for;
   int wait_fd;
-  bool work_left; /* the last process call stopped at its budget */
+  bool work_left;                  /* the last process call stopped at its budget */
+  char *daemon_path;               /* of the daemon that stacks attach to; NULL: the switch is here */
+  mst_attach *ready;               /* attached at opening, for the first stack */
+  uint64_t poll_ns, poll_until_ns; /* how long to go on looking before the loop may sleep */
   uint64_t os_looked_ns;
   void (*log)(void *ctx, enum mst_log_level level, const char *line);
   void *log_ctx;
@@ -35,6 +41,20 @@ struct mst_host {
 int mst__host_wait_for_ports(struct mst_host *host);
 /* Stop waiting for a port whose device is gone, and say so. */
 void mst__host_port_died(struct mst_host *host, struct mst_port *port);
+
+/* shared.c: stacks of this process on channels of a daemon. */
+/* The path of the daemon that the options and the environment mean; NULL: the switch is to be here. `must`: it was
+ * named, so it has to be there. */
+const char *mst__shared_path(const struct mst_host_options *options, bool *must);
+int mst__shared_open(struct mst_host *host, const char *path, struct mst_failure *failure);
+int mst__shared_add(struct mst__host_stack *entry, size_t *arena_bytes);
+/* Take the daemon's news before packets are received. */
+void mst__shared_process(struct mst__host_stack *entry, uint64_t now_ns);
+/* Ring the daemon; false: packets have come meanwhile, so the loop must not sleep. */
+bool mst__shared_flush(struct mst__host_stack *entry);
+void mst__shared_remove(struct mst__host_stack *entry);
+/* What a stack on it asks of its surroundings. */
+struct mst_net mst__shared_net(struct mst__host_stack *entry);
 
 /* env.c: memory from the C library, randomness from the kernel, the host's log. */
 void *mst__host_alloc(void *ctx, size_t bytes);

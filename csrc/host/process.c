@@ -32,6 +32,7 @@ static size_t one_round(struct mst_host *host) {
   uint64_t now_ns = mst__host_clock_ns();
   size_t moved = mst_switch_process_ports(host->sw, PORT_BUDGET, now_ns);
   for (struct mst__host_stack *entry = host->stacks; entry; entry = entry->next) {
+    if (entry->attach) mst__shared_process(entry, now_ns);
     moved += input(entry, now_ns);
     if (mst_stack_next_deadline(entry->stack) <= now_ns) mst_stack_advance(entry->stack, now_ns);
     mst_stack_flush(entry->stack, now_ns);
@@ -66,6 +67,7 @@ size_t mst_host_process(mst_host *host) {
     host->work_left = moved != 0;
     if (!moved) break;
   }
+  if (total && host->poll_ns) host->poll_until_ns = mst__host_clock_ns() + host->poll_ns;
   if (host->os) look_at_os(host, total == 0);
   look_for_dead_ports(host);
   return total;
@@ -73,16 +75,21 @@ size_t mst_host_process(mst_host *host) {
 
 void mst_host_flush(mst_host *host) {
   uint64_t now_ns = mst__host_clock_ns();
-  for (struct mst__host_stack *entry = host->stacks; entry; entry = entry->next) mst_stack_flush(entry->stack, now_ns);
+  for (struct mst__host_stack *entry = host->stacks; entry; entry = entry->next) {
+    mst_stack_flush(entry->stack, now_ns);
+    if (entry->attach && !mst__shared_flush(entry)) host->work_left = true;
+  }
   if (mst_switch_process_channels(host->sw, CHANNEL_BUDGET, now_ns)) host->work_left = true;
   mst__trace_file_flush(host);
 }
 
 uint64_t mst_host_deadline(const mst_host *host) {
-  if (host->work_left) return 0;
+  if (host->work_left || (host->poll_ns && mst__host_clock_ns() < host->poll_until_ns)) return 0;
   uint64_t earliest = UINT64_MAX;
   for (const struct mst__host_stack *entry = host->stacks; entry; entry = entry->next) {
     uint64_t deadline = mst_stack_next_deadline(entry->stack);
+    uint64_t attach_deadline = entry->attach ? mst_attach_deadline(entry->attach) : UINT64_MAX;
+    if (attach_deadline < deadline) deadline = attach_deadline;
     if (deadline < earliest) earliest = deadline;
   }
   return earliest;

@@ -139,6 +139,10 @@ int mst_channel_fd(const mst_channel *channel) {
   return channel->fd;
 }
 
+size_t mst_channel_arena_bytes(const mst_channel *channel) {
+  return (size_t)(channel->arena_end - channel->arena_base);
+}
+
 void mst_channel_restart(mst_channel *channel) {
   MST_ASSERT(channel->rx_next == channel->rx_tail);
   mst__arena_consumed(&channel->arena, channel->tx_head);

@@ -41,6 +41,9 @@ int mst_channel_open(const struct mst_channel_options *options, int fd, mst_chan
 /* The descriptor of a shared region, the channel's own; -1: not shared. */
 int mst_channel_fd(const mst_channel *channel);
 
+/* Bytes of memory for the stack. */
+size_t mst_channel_arena_bytes(const mst_channel *channel);
+
 /* Bytes of the region that `options` make, or -MST_EINVAL. */
 int64_t mst_channel_region_bytes(const struct mst_channel_options *options);
 

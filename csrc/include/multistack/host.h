@@ -16,17 +16,22 @@ typedef struct mst_host mst_host;
 
 struct mst_host_options {
   size_t size;              /* sizeof(struct mst_host_options) */
-  const char *const *ports; /* specs for mst_port_open, NULL-terminated; NULL or empty: no device, `memory` alone */
+  const char *const *ports; /* specs for mst_port_open, NULL-terminated; NULL or empty: no device, `memory` alone. The
+                               one spec "unix:PATH" means no device of ours but those of the multistackd there */
   const char *pcap_path;    /* record all packets of all channels as pcapng; NULL: no */
   void (*log)(void *ctx, enum mst_log_level level, const char *line); /* NULL: errors and warnings to stderr */
   void *log_ctx;
   const char *trace_path; /* write the event trace of all stacks (TRACE.md); NULL: to where the environment's
                              MULTISTACK_TRACE says, if it is set */
+  bool embedded;          /* never attach to a multistackd */
 };
 
-/* Open the ports and make a switch. With a device the OS reserves each held tuple and gives routes and neighbours;
- * with none the host is alone: it has 127.0.0.0/8, ::1 and any other address, which all lead to its own stacks. 0 or
- * -MST_E..., told in full by `failure` (may be NULL). */
+/* Open the ports and make a switch, or attach to a multistackd: to the one that `ports` names, else, unless `embedded`
+ * is set, to the one that the environment's MULTISTACK=unix:PATH names; with neither, and no ports, to the one at
+ * MST_ATTACH_DEFAULT_PATH if there is one (MULTISTACK=embedded: no). With a device the OS reserves each held tuple and
+ * gives routes and neighbours; with none the host is alone: it has 127.0.0.0/8, ::1 and any other address, which all
+ * lead to its own stacks. The environment's MULTISTACK_POLL_US is how long the loop keeps looking for packets after the
+ * last one before it sleeps. 0 or -MST_E..., told in full by `failure` (may be NULL). */
 int mst_host_open(const struct mst_host_options *options, mst_host **out, struct mst_failure *failure);
 
 /* Destroy stacks, switch and ports; the devices are as they were before. */

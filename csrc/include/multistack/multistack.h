@@ -2,6 +2,7 @@
 #ifndef MULTISTACK_MULTISTACK_H
 #define MULTISTACK_MULTISTACK_H
 
+#include "attach.h"
 #include "channel.h"
 #include "drop.h"
 #include "env.h"

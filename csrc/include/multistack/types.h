@@ -35,6 +35,7 @@ struct mst_tuple {
 enum mst_bind_flags {
   MST_BIND_V6ONLY = 1, /* `::` means IPv6 alone; without it `::` holds the IPv4 wildcard too */
   MST_BIND_GROUP = 2,  /* share the tuple with other channels that ask so (the meaning of SO_REUSEPORT) */
+  MST_BIND_TAKE = 4,   /* take it over from a channel of the same owner that offers it */
 };
 
 #define MST_ADDR_ANY6 ((struct mst_addr){{0}})

@@ -1,0 +1,80 @@
+/* The daemon's parts, as they see each other. One thread: it moves packets, and between that serves the control
+ * socket, a little at a time. */
+#ifndef MST_DAEMON_DAEMON_H
+#define MST_DAEMON_DAEMON_H
+
+#include "base/list.h"
+#include "control/socket.h"
+#include "multistack/host.h"
+#include <sys/types.h>
+
+struct mst__daemon;
+struct mst__daemon_config;
+struct mst__client;
+
+/* Something that the loop waits for. `ready` may close any client but the loop's own. */
+struct mst__watch {
+  void (*ready)(struct mst__daemon *daemon, struct mst__watch *watch);
+  struct mst__client *client; /* whose it is, or NULL */
+  int fd;
+};
+
+enum mst__client_kind { MST__CLIENT_NEW, MST__CLIENT_APP, MST__CLIENT_WATCHER, MST__CLIENT_GONE };
+
+/* A connection to the control socket. */
+struct mst__client {
+  struct mst__list node; /* in daemon->clients, or in daemon->gone until the batch of events is over */
+  struct mst__daemon *daemon;
+  enum mst__client_kind kind;
+  struct mst__watch control;
+  pid_t pid;
+  uid_t uid;
+  gid_t gid;
+  uint64_t since_ns;
+  /* Of an app: */
+  char name[MST__CONTROL_NAME_BYTES];
+  uint8_t token[MST__CONTROL_TOKEN_BYTES];
+  mst_channel *channel;
+  unsigned id;                /* of the channel in the switch */
+  struct mst__watch doorbell; /* eventfd, edge-triggered; never read or written here: see bells.c */
+  int bell;                   /* pipe: written to ring the app */
+};
+
+struct mst__daemon {
+  const struct mst__daemon_config *config;
+  mst_host *host;
+  mst_switch *sw;
+  int epoll;
+  struct mst__watch listener, packets, signals;
+  struct mst__list clients, gone;
+  unsigned client_count;
+  uint64_t now_ns;
+  uint64_t control_next_ns; /* not before, while packets move */
+  uint32_t route_generation;
+  bool stopping;
+  struct mst__control_received received;
+};
+
+/* loop.c */
+int mst__daemon_watch(struct mst__daemon *daemon, struct mst__watch *watch, uint32_t events);
+void mst__daemon_run(struct mst__daemon *daemon);
+
+/* server.c: connections to the control socket. */
+int mst__server_listen(struct mst__daemon *daemon, const char *path, struct mst_failure *failure);
+void mst__client_close(struct mst__client *client);
+/* To a client, which is closed when it does not take it. */
+void mst__client_send(struct mst__client *client, const void *message, size_t bytes);
+void mst__client_refuse(struct mst__client *client, uint32_t serial, int error, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void mst__server_routes_changed(struct mst__daemon *daemon);
+
+/* app.c: what an app asks. */
+void mst__app_hello(struct mst__client *client, struct mst__control_received *received);
+void mst__app_message(struct mst__client *client, struct mst__control_received *received);
+void mst__app_gone(struct mst__client *client);
+
+/* bells.c: the doorbells between the daemon and an app. `app_fds` are the app's ends, to be closed when sent. */
+int mst__bells_make(struct mst__client *client, int app_fds[2]);
+void mst__bell_ring(void *client);
+
+#endif

@@ -1,0 +1,94 @@
+/* multistackd: several user-space stacks of programs that need not trust each other, on one host's devices. */
+#include "config.h"
+#include "daemon.h"
+#include "host/host_internal.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static void signalled(struct mst__daemon *daemon, struct mst__watch *watch) {
+  struct signalfd_siginfo info;
+  if (read(watch->fd, &info, sizeof info) == sizeof info) daemon->stopping = true;
+}
+
+static void packets_ready(struct mst__daemon *daemon, struct mst__watch *watch) {
+  (void)daemon;
+  (void)watch; /* the loop processes the host next */
+}
+
+static int watch_signals(struct mst__daemon *daemon) {
+  sigset_t ends;
+  sigemptyset(&ends);
+  sigaddset(&ends, SIGINT);
+  sigaddset(&ends, SIGTERM);
+  sigprocmask(SIG_BLOCK, &ends, NULL);
+  int fd = signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (fd < 0) return -errno;
+  daemon->signals = (struct mst__watch){.ready = signalled, .fd = fd};
+  return mst__daemon_watch(daemon, &daemon->signals, EPOLLIN);
+}
+
+static int open_daemon(struct mst__daemon *daemon, struct mst_failure *failure) {
+  const struct mst__daemon_config *config = daemon->config;
+  const char *ports[MST__CONFIG_PORTS_MAX + 1] = {0};
+  for (unsigned i = 0; i < config->port_count; i++) ports[i] = config->ports[i];
+  struct mst_host_options options = {.size = sizeof options, .ports = ports, .embedded = true};
+  daemon->epoll = epoll_create1(EPOLL_CLOEXEC);
+  mst__list_init(&daemon->clients);
+  mst__list_init(&daemon->gone);
+  int error = mst_host_open(&options, &daemon->host, failure);
+  if (error) return error;
+  daemon->sw = mst_host_switch(daemon->host);
+  daemon->packets = (struct mst__watch){.ready = packets_ready, .fd = mst_host_wait_fd(daemon->host)};
+  error = mst__daemon_watch(daemon, &daemon->packets, EPOLLIN);
+  if (!error) error = watch_signals(daemon);
+  if (!error) return mst__server_listen(daemon, config->socket_path, failure);
+  snprintf(failure->message, sizeof failure->message, "epoll: %s", strerror(-error));
+  return error;
+}
+
+static void close_daemon(struct mst__daemon *daemon) {
+  while (!mst__list_empty(&daemon->clients))
+    mst__client_close(MST__CONTAINER(daemon->clients.next, struct mst__client, node));
+  if (daemon->listener.fd > 0) unlink(daemon->config->socket_path);
+  mst_host_close(daemon->host);
+}
+
+static int run(const struct mst__daemon_config *config) {
+  static struct mst__daemon daemon;
+  struct mst_failure failure = {0};
+  daemon.config = config;
+  int error = open_daemon(&daemon, &failure);
+  if (error) {
+    fprintf(stderr, "multistackd: %s\n", failure.message);
+  } else {
+    fprintf(stderr, "multistackd: serving %s\n", config->socket_path);
+    mst__daemon_run(&daemon);
+  }
+  close_daemon(&daemon);
+  return error ? 1 : 0;
+}
+
+int main(int argc, char **argv) {
+  struct mst__daemon_config config;
+  struct mst_failure failure = {0};
+  int status = 0;
+  mst__config_init(&config);
+  if (mst__config_read(argc, argv, &config, &failure)) {
+    fprintf(stderr, "multistackd: %s\n", failure.message);
+    status = 2;
+  } else if (config.action == MST__DAEMON_HELP) {
+    fputs(mst__config_usage, stdout);
+  } else if (config.action == MST__DAEMON_VERSION) {
+    puts("multistackd " MST__VERSION);
+  } else if (config.action != MST__DAEMON_CHECK) {
+    status = run(&config);
+  }
+  mst__config_free(&config);
+  return status;
+}
