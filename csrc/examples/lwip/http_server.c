@@ -80,7 +80,7 @@ static void answer(struct client *client) {
   size_t bytes = get || head ? client->body->bytes : 0;
   int length = snprintf(client->head, sizeof client->head,
                         "HTTP/1.1 %s\r\nContent-Type: application/octet-stream\r\nContent-Length: %zu\r\n"
-                        "Connection: close\r\n\r\n",
+                        "Server: lwIP\r\nConnection: close\r\n\r\n",
                         get || head ? "200 OK" : "405 Method Not Allowed", bytes);
   client->body_bytes = head ? 0 : bytes;
   client->head_bytes = (size_t)length;
