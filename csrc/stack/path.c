@@ -1,9 +1,10 @@
 /* Path MTU: the route's, lowered for a while by what validated ICMP told (RFC 1191, RFC 8201) or probes found
- * (RFC 4821 5.2). */
+ * (RFC 4821 5.2); and where a SYN that asks for ECN gets no answer (draft-ietf-tcpm-accurate-ecn 3.1.4.1). */
 #include "stack/stack.h"
 
 #define PATHS_MAX 4096
 #define PATH_LIFE_NS (600ull * 1000000000) /* RFC 1191 6.3: try a larger MTU after ten minutes */
+#define ECN_FAILURES 2     /* in a row: "until it is clear that the blockage is persistently and specifically" of ECN */
 #define MTU_LEAST_IP4 552  /* what a report may ask for, forged ones in mind; RFC 791's 68 would allow */
 #define MTU_LEAST_IP6 1280 /* RFC 8200 5 */
 
@@ -14,6 +15,8 @@ struct mst__path {
   uint32_t mtu;
   uint64_t until_ns;
   bool learned, unfinished; /* by probes, which may find more */
+  uint8_t ecn_failures;
+  uint64_t ecn_until_ns; /* they are forgotten */
 };
 
 static uint32_t path_hash(mst_stack *stack, const struct mst_addr *destination) {
@@ -47,9 +50,9 @@ static struct mst__path *path_make(mst_stack *stack, const struct mst_addr *dest
   return path;
 }
 
-/* It is new again. */
-static void touch(mst_stack *stack, struct mst__path *path) {
-  path->until_ns = stack->now_ns + PATH_LIFE_NS;
+/* It is new again, in one respect. */
+static void touch(mst_stack *stack, struct mst__path *path, uint64_t *until_ns) {
+  *until_ns = stack->now_ns + PATH_LIFE_NS;
   mst__list_remove(&path->age);
   mst__list_push_back(&stack->path_age, &path->age);
 }
@@ -60,10 +63,11 @@ int mst__path_route(mst_stack *stack, const struct mst_addr *destination, struct
   if (out->mtu > MST_PACKET_BYTES_MAX) out->mtu = MST_PACKET_BYTES_MAX;
   struct mst__path *path = path_find(stack, destination);
   if (!path) return 0;
-  if (path->until_ns <= stack->now_ns)
+  if (path->until_ns > stack->now_ns) {
+    if (path->mtu < out->mtu) out->mtu = path->mtu;
+  } else if (path->ecn_until_ns <= stack->now_ns) {
     path_free(stack, path);
-  else if (path->mtu < out->mtu)
-    out->mtu = path->mtu;
+  }
   return 0;
 }
 
@@ -85,7 +89,7 @@ uint32_t mst__path_too_big(mst_stack *stack, const struct mst_addr *destination,
   if (!path) return mtu;
   if (mtu < path->mtu || path->until_ns <= stack->now_ns) path->mtu = mtu;
   path->learned = path->unfinished = false;
-  touch(stack, path);
+  touch(stack, path, &path->until_ns);
   return path->mtu;
 }
 
@@ -96,7 +100,7 @@ void mst__path_learn(mst_stack *stack, const struct mst_addr *destination, uint3
   path->mtu = mtu;
   path->learned = true;
   path->unfinished = unfinished;
-  touch(stack, path);
+  touch(stack, path, &path->until_ns);
 }
 
 bool mst__path_learned(mst_stack *stack, const struct mst_addr *destination, uint32_t *mtu) {
@@ -104,6 +108,22 @@ bool mst__path_learned(mst_stack *stack, const struct mst_addr *destination, uin
   if (!path || !path->learned || path->until_ns <= stack->now_ns) return false;
   *mtu = path->mtu;
   return path->unfinished;
+}
+
+void mst__path_ecn_tried(mst_stack *stack, const struct mst_addr *destination, bool passed) {
+  struct mst__path *path = path_find(stack, destination);
+  if (passed && path) path->ecn_failures = 0;
+  if (passed) return;
+  if (!path) path = path_make(stack, destination);
+  if (!path) return;
+  if (path->ecn_until_ns <= stack->now_ns) path->ecn_failures = 0;
+  if (path->ecn_failures < ECN_FAILURES) path->ecn_failures++;
+  touch(stack, path, &path->ecn_until_ns);
+}
+
+bool mst__path_ecn_blocked(mst_stack *stack, const struct mst_addr *destination) {
+  const struct mst__path *path = path_find(stack, destination);
+  return path && path->ecn_failures == ECN_FAILURES && path->ecn_until_ns > stack->now_ns;
 }
 
 void mst__path_destroy(mst_stack *stack) {

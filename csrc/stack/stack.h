@@ -68,7 +68,7 @@ struct mst_stack {
   uint64_t now_ns; /* of the last input, advance or flush */
   struct mst__hash_key hash_key;
   struct mst__hash_table bindings;
-  struct mst__hash_table paths; /* struct mst__path: what ICMP told of destinations' MTU */
+  struct mst__hash_table paths; /* struct mst__path: what is known of destinations */
   struct mst__list path_age;    /* the same, oldest first */
   struct mst__wheel wheel;
   struct mst__list output;   /* connections with something to send, by output_node */
@@ -131,6 +131,11 @@ uint32_t mst__path_too_big(mst_stack *stack, const struct mst_addr *destination,
 void mst__path_learn(mst_stack *stack, const struct mst_addr *destination, uint32_t mtu, bool unfinished);
 /* What was learned so of late, into *mtu, else it is left alone. True: unfinished. */
 bool mst__path_learned(mst_stack *stack, const struct mst_addr *destination, uint32_t *mtu);
+
+/* A SYN that asked for ECN was answered, or only the one without that went after it. */
+void mst__path_ecn_tried(mst_stack *stack, const struct mst_addr *destination, bool passed);
+/* The latter again and again, of late. */
+bool mst__path_ecn_blocked(mst_stack *stack, const struct mst_addr *destination);
 
 void mst__path_destroy(mst_stack *stack);
 

@@ -64,6 +64,8 @@ static void mark_syn(struct mst_conn *conn, struct mst__tcp *syn) {
   struct mst__ecn *ecn = &conn->ecn;
   unsigned tries = ecn->wanted == MST_ECN_ACCURATE ? 2 : 1;
   if (ecn->wanted != MST_ECN_CLASSIC && ecn->wanted != MST_ECN_ACCURATE) return;
+  if (!conn->retries) ecn->asked = !mst__path_ecn_blocked(conn->stack, &conn->flow.remote_addr);
+  if (!ecn->asked) return;
   if (conn->retries >= tries) {
     if (!ecn->syn.plain) conn->stack->stats.tcp_ecn_fallbacks++;
     ecn->syn.plain = true;
@@ -95,6 +97,7 @@ void mst__ecn_accepted(struct mst_conn *conn, const struct mst__tcp *ack) {
 void mst__ecn_connected(struct mst_conn *conn, const struct mst__tcp *syn_ack) {
   struct mst__ecn *ecn = &conn->ecn;
   uint8_t ace = mst__tcp_ace(syn_ack);
+  if (!ecn->asked) return;
   bool classic = ecn->wanted == MST_ECN_CLASSIC ? (ace & 3) == 1 : ecn->wanted == MST_ECN_ACCURATE && ace == 1;
   if (classic) {
     start(conn, MST__ECN_CLASSIC, !ecn->syn.plain);
@@ -102,6 +105,8 @@ void mst__ecn_connected(struct mst_conn *conn, const struct mst__tcp *syn_ack) {
     start(conn, MST__ECN_ACCURATE, true); /* whatever SYNs went after: draft 3.1.4.1 */
     mst__accecn_connected(conn, syn_ack);
   }
+  bool passed = !ecn->syn.plain || ecn->mode != MST__ECN_NONE;
+  mst__path_ecn_tried(conn->stack, &conn->flow.remote_addr, passed);
 }
 
 void mst__ecn_syn_ack_again(struct mst_conn *conn, const struct mst__tcp *syn_ack) {

@@ -47,14 +47,15 @@ struct mst__ecn {
   uint8_t wanted; /* enum mst_ecn */
   uint8_t mode;   /* enum mst__ecn_mode */
   struct mst__ecn_syn syn;
-  uint8_t holes; /* times in a row that all was lost that went with ECT */
-  bool ect : 1;  /* new data is to go with ECT(0) */
-  bool echo : 1; /* ECE on what we send until CWR comes (6.1.3) */
-  bool cwr : 1;  /* CWR on the next new data (6.1.2) */
-  bool hold : 1; /* marked at one segment a round trip: the retransmission timer decides when to go on (6.1.2) */
-  bool seen : 1; /* the peer's data came with ECT or CE */
-  bool deaf : 1; /* feedback is not believed any more */
-  uint32_t high; /* SND.NXT at the last reduction: there is no other before it is acknowledged */
+  uint8_t holes;  /* times in a row that all was lost that went with ECT */
+  bool ect : 1;   /* new data is to go with ECT(0) */
+  bool echo : 1;  /* ECE on what we send until CWR comes (6.1.3) */
+  bool cwr : 1;   /* CWR on the next new data (6.1.2) */
+  bool hold : 1;  /* marked at one segment a round trip: the retransmission timer decides when to go on (6.1.2) */
+  bool seen : 1;  /* the peer's data came with ECT or CE */
+  bool deaf : 1;  /* feedback is not believed any more */
+  bool asked : 1; /* by our first SYN */
+  uint32_t high;  /* SND.NXT at the last reduction: there is no other before it is acknowledged */
   uint32_t delivered_ce, received_ce; /* marks: of our packets as told, of the peer's as seen */
   struct mst__accecn accurate;
 };

@@ -157,6 +157,7 @@ static void draw_boxes(struct world *w) {
       link->too_big_icmp = true;
     } else if (!w->believes_icmp[side] && world_with(w, WITH_black_hole, side, 8)) {
       link->mtu = (w->on >> WITH_ip6 & 1 ? 1280 : 600) + (uint32_t)world_draw(w, 900);
+      w->recuts[side] = true; /* after timeouts, and all that was not SACKed is one then */
     }
   }
 }

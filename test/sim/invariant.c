@@ -274,6 +274,8 @@ static void syn_sent(struct pass *p) {
     if (f->iss_count < ISS_MAX) f->iss_count++;
     restart_send(f, iss);
   }
+  /* A cookie is the same for the same SYN, and an old one may come when the connection is over. */
+  if (known && f->settled && f->offered_known && sim_after(f->acked, p->v.ack)) f->untracked = true;
   if (!f->settled) read_syn(&p->v, &f->sent);
   if (p->v.flags & SIM_ACK && f->irs_known && !f->settled && f->irs != p->v.ack - 1) f->untracked = true;
   if (p->v.flags & SIM_ACK && !f->irs_known) {
