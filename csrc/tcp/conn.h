@@ -441,6 +441,10 @@ bool mst__challenge_allowed(mst_stack *stack, struct mst__throttle *throttle);
 /* A hash of the four-tuple and `more` under the stack's secret key, another for each purpose. */
 enum mst__secret { MST__SECRET_ISN, MST__SECRET_TS_OFFSET, MST__SECRET_COOKIE_MASK, MST__SECRET_COOKIE_CHECK };
 uint64_t mst__flow_secret(mst_stack *stack, const struct mst__flow *flow, enum mst__secret purpose, uint64_t more);
+/* RFC 6528 3: ISN = M + F(...), M a timer of 4 microseconds. */
+static inline uint32_t mst__isn_clock(uint64_t now_ns) {
+  return (uint32_t)(now_ns / 4000);
+}
 uint32_t mst__isn(mst_stack *stack, const struct mst__flow *flow);
 uint32_t mst__ts_offset(mst_stack *stack, const struct mst__flow *flow);
 

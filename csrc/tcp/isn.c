@@ -14,9 +14,8 @@ uint64_t mst__flow_secret(mst_stack *stack, const struct mst__flow *flow, enum m
   return mst__hash(&stack->tcp.isn_key, data, sizeof data);
 }
 
-/* RFC 6528 3: ISN = M + F(...), M a timer of 4 microseconds. */
 uint32_t mst__isn(mst_stack *stack, const struct mst__flow *flow) {
-  return (uint32_t)(stack->now_ns / 4000) + (uint32_t)mst__flow_secret(stack, flow, MST__SECRET_ISN, 0);
+  return mst__isn_clock(stack->now_ns) + (uint32_t)mst__flow_secret(stack, flow, MST__SECRET_ISN, 0);
 }
 
 uint32_t mst__ts_offset(mst_stack *stack, const struct mst__flow *flow) {

@@ -32,8 +32,18 @@ void mst__retransmit_timer_start(struct mst_conn *conn) {
   if (!mst__timer_is_set(conn, MST__TIMER_RETRANSMIT)) mst__retransmit_timer_set(conn);
 }
 
+/* RFC 9293 3.4.1: the clock that numbers follow goes on while the application rests, and was not told to mst_connect.
+ */
+static void number_now(struct mst_conn *conn) {
+  uint64_t now_ns = conn->stack->now_ns;
+  conn->iss += mst__isn_clock(now_ns) - mst__isn_clock(conn->last_heard_ns);
+  conn->last_heard_ns = now_ns;
+  conn->snd_una = conn->snd_nxt = conn->snd_sml = conn->iss;
+}
+
 static int send_syn(struct mst_conn *conn) {
   uint32_t sent;
+  if (conn->state == MST_SYN_SENT && conn->snd_nxt == conn->iss) number_now(conn);
   uint8_t flags = conn->state == MST_SYN_RECEIVED ? MST__SYN | MST__ACK : MST__SYN;
   int rc = mst__segment_send(conn, &(struct mst__segment){.seq = conn->iss, .flags = flags}, &sent);
   if (rc) return rc;

@@ -71,20 +71,21 @@ static bool is_crumb(const struct mst__sent_queue *queue, const struct mst__sent
   return queue->count >= CRUMBS_FROM && is_plain(last) && mst__sent_bytes(last) + bytes <= segment_bytes;
 }
 
+/* A crumb counts as sent with the last one that joined it. */
+static void sent_anew(struct mst_conn *conn, struct mst__sent *last) {
+  stamp(conn, last);
+  mst__list_remove(&last->place);
+  mst__list_push_back(&conn->sent.in_flight, &last->place);
+}
+
 void mst__sent_add(struct mst_conn *conn, struct mst__sent *sent, uint32_t seq, uint32_t end, uint32_t segment_bytes) {
   struct mst__sent_queue *queue = &conn->sent;
   struct mst__sent *last = mst__sent_last(queue);
-  if (continues(conn, last, segment_bytes)) {
+  bool run = continues(conn, last, segment_bytes);
+  if (run || is_crumb(queue, last, end - seq, segment_bytes)) {
     last->end = end;
     queue->flight_bytes += end - seq;
-    return mst__sent_release(conn, sent);
-  }
-  if (is_crumb(queue, last, end - seq, segment_bytes)) {
-    last->end = end;
-    queue->flight_bytes += end - seq;
-    stamp(conn, last);
-    mst__list_remove(&last->place);
-    mst__list_push_back(&queue->in_flight, &last->place);
+    if (!run) sent_anew(conn, last);
     return mst__sent_release(conn, sent);
   }
   sent->node.seq = seq;

@@ -133,6 +133,12 @@ void script_icmp(struct script *s, uint8_t type, uint8_t code, uint32_t mtu, uin
   script_flush(s);
 }
 
+void script_in_with(struct script *s, const char *format, uint32_t a, uint32_t b) {
+  char line[96];
+  snprintf(line, sizeof line, format, a, b);
+  script_in(s, line);
+}
+
 /* --- segments out --- */
 
 bool script_next(struct script *s, double ms) {
@@ -262,6 +268,15 @@ void script_establish_active(struct script *s, const char *options, unsigned win
   script_out(s, ". 1 ack 1");
   assert_int_equal(script_events(s) & MST_EV_CONNECTED, MST_EV_CONNECTED);
   assert_int_equal(script_state(s), MST_ESTABLISHED);
+}
+
+void script_time_wait(struct script *s) {
+  script_establish(s, "mss 1000", 1000);
+  mst_shutdown(s->conn);
+  script_flush(s);
+  script_out(s, "F. 1 ack 1");
+  script_in(s, "F. 1 ack 2");
+  script_out(s, ". 2 ack 2");
 }
 
 void script_write(struct script *s, uint32_t bytes) {

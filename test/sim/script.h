@@ -78,6 +78,8 @@ static inline uint8_t script_byte(uint32_t position) {
 void script_in_at(struct script *s, const char *spec, const char *file, int line);
 void script_out_at(struct script *s, double ms, const char *spec, const char *file, int line);
 void script_silence_at(struct script *s, double ms, const char *file, int line);
+/* script_in of a line with numbers: `format` has up to two %u. */
+void script_in_with(struct script *s, const char *format, uint32_t a, uint32_t b);
 
 /* Take the next segment that comes within `ms`, whatever it is: it is in s->last; false: none. */
 bool script_next(struct script *s, double ms);
@@ -108,6 +110,9 @@ void script_accept(struct script *s);  /* into s->conn; fails when there is none
 /* Handshakes without and with options, to ESTABLISHED: `options` is what the peer's SYN has, "" for none. */
 void script_establish(struct script *s, const char *options, unsigned window);        /* passive */
 void script_establish_active(struct script *s, const char *options, unsigned window); /* active */
+
+/* A passive handshake, and an orderly end that leaves the stack in TIME-WAIT. */
+void script_time_wait(struct script *s);
 
 void script_write(struct script *s, uint32_t bytes); /* all must be taken */
 /* Read just this many bytes and compare. */

@@ -8,12 +8,6 @@
 
 #define MSS 1000u
 
-static void in_line(struct script *s, const char *format, uint32_t a, uint32_t b) {
-  char line[96];
-  snprintf(line, sizeof line, format, a, b);
-  script_in(s, line);
-}
-
 /* A segment that is made once and sent often. */
 struct shot {
   struct script *s;
@@ -66,7 +60,7 @@ static void syn_flood(void **state) {
     s->read = s->written = 1;
     script_in(s, "S 0 win 65535 <mss 1460,TS 100 0,wscale 7>");
     script_out(s, "S. 0 ack 1 <mss 1460,TS * 100,wscale 7>");
-    in_line(s, "P. 1:101 ack 1 win 1000 <TS 101 %u>", s->ts_recent, 0);
+    script_in_with(s, "P. 1:101 ack 1 win 1000 <TS 101 %u>", s->ts_recent, 0);
     script_accept(s);
     s->timestamps = true;
     script_out(s, ". 1 ack 101");
@@ -216,7 +210,7 @@ static void idle_scan(void **state) {
   s->iss_known = false;
   script_establish(s, "mss 1000", 1000);
   for (uint32_t i = 0; i < 10; i++) {
-    in_line(s, "P. %u:%u ack 1", 1 + i * 10, 11 + i * 10);
+    script_in_with(s, "P. %u:%u ack 1", 1 + i * 10, 11 + i * 10);
     script_out(s, ". 1");
   }
   script_in(s, ". 1 ack 900000 win 1000");
@@ -260,12 +254,7 @@ static void ack_storm(void **state) {
 static void ack_storm_in_time_wait(void **state) {
   (void)state;
   struct script *s = script_open(NULL);
-  script_establish(s, "mss 1000", 1000);
-  mst_shutdown(s->conn);
-  script_flush(s);
-  script_out(s, "F. 1 ack 1");
-  script_in(s, "F. 1 ack 2");
-  script_out(s, ". 2 ack 2");
+  script_time_wait(s);
   unsigned answers = 0;
   script_in(s, ". 900000 ack 2");
   while (script_next(s, 0)) {
@@ -293,7 +282,7 @@ static struct script *sender(const char *options, uint32_t bytes) {
 static void ack_division(void **state) {
   (void)state;
   struct script *s = sender("mss 1000,wscale 8", 200000);
-  for (uint32_t ack = 2; ack <= 1 + MSS; ack++) in_line(s, ". 1 ack %u win 65535", ack, 0);
+  for (uint32_t ack = 2; ack <= 1 + MSS; ack++) script_in_with(s, ". 1 ack %u win 65535", ack, 0);
   assert_in_range(script_info(s).snd_cwnd_bytes, 10 * MSS, 11 * MSS);
   assert_true(script_drain(s) <= 4);
   script_close(s);
@@ -320,7 +309,7 @@ static void duplicate_ack_spoofing(void **state) {
 static void optimistic_ack(void **state) {
   (void)state;
   struct script *s = sender("mss 1000,wscale 8", 200000);
-  in_line(s, ". 1 ack %u win 65535", 1 + 10 * MSS + 1, 0);
+  script_in_with(s, ". 1 ack %u win 65535", 1 + 10 * MSS + 1, 0);
   script_out(s, ". 10001 ack 1");
   script_silence(s, 0);
   assert_int_equal(script_info(s).snd_cwnd_bytes, 10 * MSS);
@@ -377,7 +366,8 @@ static struct script *large_flight(uint32_t *una, uint32_t *end) {
       if (s->last.data_bytes) *end = s->last.seq - s->iss + s->last.data_bytes;
     } while (script_next(s, 0));
     if (*end - *una > 4 << 20) break;
-    for (; *una < *end; *una += MSS) in_line(s, ". 1 ack %u win 65535", *una + MSS < *end ? *una + MSS : *end, 0);
+    for (; *una < *end; *una += MSS)
+      script_in_with(s, ". 1 ack %u win 65535", *una + MSS < *end ? *una + MSS : *end, 0);
     *una = *end;
   }
   assert_true(*end - *una > 3 << 20);
@@ -446,7 +436,7 @@ static void reneging_without_end(void **state) {
     put_sack(&segment, 1, (const uint32_t[][2]){{s->iss + una + MSS, s->iss + end}});
     script_inject(s, &segment);
     una += MSS; /* and then an ACK that stops where the block began */
-    in_line(s, ". 1 ack %u win 65535", una, 0);
+    script_in_with(s, ". 1 ack %u win 65535", una, 0);
     while (script_next(s, 0))
       if (s->last.seq + s->last.data_bytes - s->iss > end) end = s->last.seq + s->last.data_bytes - s->iss;
   }
@@ -512,18 +502,18 @@ static void window_games(void **state) {
   script_establish(s, "mss 1000", 10000);
   script_write(s, 30000);
   script_drain(s);
-  in_line(s, ". 1 ack %u win 0", 10001, 0);
+  script_in_with(s, ". 1 ack %u win 0", 10001, 0);
   size_t sent = 0;
   for (uint32_t i = 0; i < 5000; i++) {
-    in_line(s, ". 1 ack %u win %u", 10001, i % 2 ? 0 : 1 + i % 400);
+    script_in_with(s, ". 1 ack %u win %u", 10001, i % 2 ? 0 : 1 + i % 400);
     sent += script_drain(s);
   }
   assert_true(sent <= 5);
   /* Shrunk and grown by all that it can be: what was sent stays sent, and is not sent anew each time. */
-  in_line(s, ". 1 ack %u win 10000", 10001, 0);
+  script_in_with(s, ". 1 ack %u win 10000", 10001, 0);
   assert_true(script_drain(s) >= 1);
   uint64_t before = script_stats(s).tcp_out_segs;
-  for (uint32_t i = 0; i < 1000; i++) in_line(s, ". 1 ack %u win %u", 10001, i % 2 ? 10000 : 500);
+  for (uint32_t i = 0; i < 1000; i++) script_in_with(s, ". 1 ack %u win %u", 10001, i % 2 ? 10000 : 500);
   script_drain(s);
   assert_true(script_stats(s).tcp_out_segs - before <= 2 * 1000);
   script_close(s);
@@ -579,12 +569,12 @@ static void tiny_segments(void **state) {
   uint32_t chance = 3;
   for (uint32_t i = 0; i < 60000; i++) {
     uint32_t at = 3 + noise(&chance) % 65000;
-    in_line(s, "P. %u:%u ack 1", at, at + 1);
+    script_in_with(s, "P. %u:%u ack 1", at, at + 1);
     if (i % 100 == 0) script_drain(s);
   }
   script_drain(s);
   assert_true(s->node->memory.bytes - before <= 3 * BUFFER);
-  for (uint32_t seq = 1; seq < 60001; seq += 1000) in_line(s, "P. %u:%u ack 1", seq, seq + 1000);
+  for (uint32_t seq = 1; seq < 60001; seq += 1000) script_in_with(s, "P. %u:%u ack 1", seq, seq + 1000);
   script_read(s, 60000);
   script_close(s);
 }

@@ -26,12 +26,6 @@ static uint32_t past_quick_acks(struct script *s) {
   return seq;
 }
 
-static void in_line(struct script *s, const char *format, uint32_t a, uint32_t b) {
-  char line[96];
-  snprintf(line, sizeof line, format, a, b);
-  script_in(s, line);
-}
-
 /* --- receiving --- */
 
 static void in_order(void **state) {
@@ -104,7 +98,7 @@ static void duplicate(void **state) {
   (void)state;
   struct script *s = established();
   uint32_t next = past_quick_acks(s);
-  in_line(s, "P. %u:%u ack 1", next - 1000, next);
+  script_in_with(s, "P. %u:%u ack 1", next - 1000, next);
   script_out(s, ". 1"); /* acknowledged at once, dropped */
   assert_int_equal(s->last.ack - s->peer_isn, next);
   assert_int_equal(mst_readable_bytes(s->conn), 0);
@@ -126,13 +120,13 @@ static void reassembly_random(void **state) {
       uint32_t end = begin + 1 + (uint32_t)sim_random_below(&random, 1500);
       if (begin > total) break;
       if (end > total + 1) end = total + 1;
-      in_line(s, "P. %u:%u ack 1", begin, end);
+      script_in_with(s, "P. %u:%u ack 1", begin, end);
       if (sim_random_below(&random, 3) == 0)
         script_read(s, (uint32_t)sim_random_below(&random, mst_readable_bytes(s->conn) + 1));
     }
     script_read(s, 1 + total - s->read);
     assert_int_equal(mst_readable_bytes(s->conn), 0);
-    in_line(s, "F. %u ack 1", total + 1, 0);
+    script_in_with(s, "F. %u ack 1", total + 1, 0);
     char byte;
     assert_int_equal(mst_read(s->conn, &byte, 1), 0);
     script_close(s);
@@ -159,7 +153,7 @@ static void delayed_ack(void **state) {
   (void)state;
   struct script *s = established();
   uint32_t next = past_quick_acks(s);
-  in_line(s, "P. %u:%u ack 1", next, next + 1000);
+  script_in_with(s, "P. %u:%u ack 1", next, next + 1000);
   script_silence(s, 0);
   script_out_after(s, 40, ". 1");
   assert_int_equal(s->last.ack - s->peer_isn, next + 1000);
@@ -167,9 +161,9 @@ static void delayed_ack(void **state) {
   script_read(s, 1000);
   script_drain(s);
   next += 1000;
-  in_line(s, "P. %u:%u ack 1", next, next + 1000);
+  script_in_with(s, "P. %u:%u ack 1", next, next + 1000);
   script_silence(s, 0);
-  in_line(s, "P. %u:%u ack 1", next + 1000, next + 2000);
+  script_in_with(s, "P. %u:%u ack 1", next + 1000, next + 2000);
   script_out(s, ". 1");
   assert_int_equal(s->last.ack - s->peer_isn, next + 2000);
   script_silence(s, 1000);
@@ -180,12 +174,12 @@ static void ack_rides_on_data(void **state) {
   (void)state;
   struct script *s = established();
   uint32_t next = past_quick_acks(s);
-  in_line(s, "P. %u:%u ack 1", next, next + 10);
+  script_in_with(s, "P. %u:%u ack 1", next, next + 10);
   script_silence(s, 10);
   script_write(s, 5);
   script_out(s, "P. 1:6");
   assert_int_equal(s->last.ack - s->peer_isn, next + 10);
-  in_line(s, ". %u ack 6", next + 10, 0);
+  script_in_with(s, ". %u ack 6", next + 10, 0);
   script_silence(s, 1000);
   script_close(s);
 }
@@ -201,7 +195,7 @@ static struct script *small_receiver(uint32_t bytes) {
 static void window_closes_and_opens(void **state) {
   (void)state;
   struct script *s = small_receiver(8000);
-  for (uint32_t seq = 1; seq < 8001; seq += 1000) in_line(s, "P. %u:%u ack 1", seq, seq + 1000);
+  for (uint32_t seq = 1; seq < 8001; seq += 1000) script_in_with(s, "P. %u:%u ack 1", seq, seq + 1000);
   script_wait(s, 100);
   while (script_next(s, 0)) continue;
   assert_int_equal(s->last.window, 0);
@@ -232,7 +226,7 @@ static void beyond_the_window(void **state) {
   assert_in_range(mst_readable_bytes(s->conn), 3000, 4000);
   uint32_t taken = (uint32_t)mst_readable_bytes(s->conn);
   script_read(s, taken);
-  in_line(s, "P. %u:%u ack 1", 1 + taken, 1 + taken + 500);
+  script_in_with(s, "P. %u:%u ack 1", 1 + taken, 1 + taken + 500);
   script_read(s, 500);
   script_close(s);
 }
@@ -241,10 +235,10 @@ static void beyond_the_window(void **state) {
 static void out_of_order_bounded(void **state) {
   (void)state;
   struct script *s = small_receiver(64000);
-  for (uint32_t seq = 2; seq < 64000; seq += 2) in_line(s, "P. %u:%u ack 1", seq, seq + 1);
+  for (uint32_t seq = 2; seq < 64000; seq += 2) script_in_with(s, "P. %u:%u ack 1", seq, seq + 1);
   script_drain(s);
   assert_true(s->node->memory.bytes < 2 * 1024 * 1024);
-  in_line(s, "P. %u:%u ack 1", 1, 2);
+  script_in_with(s, "P. %u:%u ack 1", 1, 2);
   assert_true(mst_readable_bytes(s->conn) >= 2);
   script_close(s);
 }
@@ -254,8 +248,8 @@ static void small_segments_bounded(void **state) {
   (void)state;
   struct script *s = small_receiver(64000);
   for (uint32_t seq = 1; seq < 40000; seq += 2) {
-    in_line(s, "P. %u:%u ack 1", seq + 1, seq + 2);
-    in_line(s, "P. %u:%u ack 1", seq, seq + 1);
+    script_in_with(s, "P. %u:%u ack 1", seq + 1, seq + 2);
+    script_in_with(s, "P. %u:%u ack 1", seq, seq + 1);
   }
   script_drain(s);
   assert_int_equal(mst_readable_bytes(s->conn), 40000);
@@ -270,7 +264,7 @@ static void window_never_shrinks(void **state) {
   struct script *s = small_receiver(32000);
   uint32_t edge = 0, seq = 1;
   for (int i = 0; i < 28; i++, seq += 1000) {
-    in_line(s, "P. %u:%u ack 1", seq, seq + 1000);
+    script_in_with(s, "P. %u:%u ack 1", seq, seq + 1000);
     if (i == 5) assert_int_equal(mst_conn_set_option(s->conn, MST_TCP_RECEIVE_BUFFER, 4000), 0);
     if (i % 5 == 4) script_read(s, 700);
     while (script_next(s, 0)) {
@@ -375,7 +369,7 @@ static void zero_window_probe_taken(void **state) {
   script_write(s, 2000);
   assert_true(script_next(s, 1000));
   uint32_t taken = s->last.data_bytes;
-  in_line(s, ". 1 ack %u win 65535", 501 + taken, 0);
+  script_in_with(s, ". 1 ack %u win 65535", 501 + taken, 0);
   assert_true(script_next(s, 0));
   assert_int_equal(s->last.seq - s->iss, 501 + taken);
   assert_int_equal(s->last.data_bytes, 1000);
@@ -395,7 +389,7 @@ static void window_shrinks(void **state) {
   script_in(s, ". 1 ack 3001 win 65535");
   for (uint32_t guard = 0; script_info(s).unacked_bytes && guard < 100; guard++) {
     script_next(s, 1000);
-    in_line(s, ". 1 ack %u win 65535", s->last.seq - s->iss + s->last.data_bytes, 0);
+    script_in_with(s, ". 1 ack %u win 65535", s->last.seq - s->iss + s->last.data_bytes, 0);
   }
   assert_int_equal(mst_unacked_bytes(s->conn), 0);
   script_close(s);
@@ -517,7 +511,7 @@ static void send_buffer_full(void **state) {
   unsigned events = 0;
   for (int i = 0; i < 100 && mst_unacked_bytes(s->conn); i++) {
     if (!script_next(s, 0)) script_next(s, 1000);
-    in_line(s, ". 1 ack %u", s->last.seq - s->iss + s->last.data_bytes, 0);
+    script_in_with(s, ". 1 ack %u", s->last.seq - s->iss + s->last.data_bytes, 0);
     events |= script_events(s);
   }
   assert_int_equal(events, MST_EV_WRITABLE | MST_EV_DRAINED);
@@ -577,7 +571,7 @@ static void ring_full(void **state) {
     if (end <= acked) continue;
     assert_true(s->last.seq - s->iss <= acked);
     acked = end;
-    in_line(s, ". 1 ack %u", acked, 0);
+    script_in_with(s, ". 1 ack %u", acked, 0);
   }
   assert_true(s->node->refused > 0);
   script_close(s);

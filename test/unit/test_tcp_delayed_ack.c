@@ -1,20 +1,12 @@
 /* When the receiver acknowledges: RFC 9293 3.8.6.3, RFC 5681 4.2. */
 #include "sim/script.h"
 
-#include <stdio.h>
-
-static void in_line(struct script *s, const char *format, uint32_t a, uint32_t b) {
-  char line[96];
-  snprintf(line, sizeof line, format, a, b);
-  script_in(s, line);
-}
-
 /* Past the quick ACKs of the start; the next byte is 60001. */
 static struct script *settled(uint32_t mss) {
   struct script *s = script_open(&(struct script_options){.route_mtu = 9000});
   script_establish(s, "mss 1000,sackOK", 65535);
   for (uint32_t seq = 1; seq < 60001; seq += mss) {
-    in_line(s, ". %u:%u ack 1", seq, seq + mss);
+    script_in_with(s, ". %u:%u ack 1", seq, seq + mss);
     script_read(s, mss);
   }
   script_wait(s, 100);
@@ -26,9 +18,9 @@ static void every_second_segment(void **state) {
   (void)state;
   struct script *s = settled(1000);
   for (uint32_t seq = 60001; seq < 80001; seq += 2000) {
-    in_line(s, ". %u:%u ack 1", seq, seq + 1000);
+    script_in_with(s, ". %u:%u ack 1", seq, seq + 1000);
     script_silence(s, 0);
-    in_line(s, ". %u:%u ack 1", seq + 1000, seq + 2000);
+    script_in_with(s, ". %u:%u ack 1", seq + 1000, seq + 2000);
     assert_true(script_next(s, 0));
     assert_int_equal(s->last.ack - s->peer_isn, seq + 2000);
     script_read(s, 2000);
@@ -42,12 +34,12 @@ static void smaller_segments(void **state) {
   (void)state;
   struct script *s = settled(3000);
   assert_int_equal(script_info(s).rcv_mss, 3000);
-  in_line(s, ". %u:%u ack 1", 60001, 61001);
-  in_line(s, ". %u:%u ack 1", 61001, 62001);
+  script_in_with(s, ". %u:%u ack 1", 60001, 61001);
+  script_in_with(s, ". %u:%u ack 1", 61001, 62001);
   assert_int_equal(script_info(s).rcv_mss, 1000);
   script_drain(s);
-  in_line(s, ". %u:%u ack 1", 62001, 63001);
-  in_line(s, ". %u:%u ack 1", 63001, 64001);
+  script_in_with(s, ". %u:%u ack 1", 62001, 63001);
+  script_in_with(s, ". %u:%u ack 1", 63001, 64001);
   script_out(s, ". 1 ack 64001");
   script_close(s);
 }
@@ -56,7 +48,7 @@ static void smaller_segments(void **state) {
 static void small_messages(void **state) {
   (void)state;
   struct script *s = settled(3000);
-  for (uint32_t seq = 60001; seq < 64001; seq += 1000) in_line(s, "P. %u:%u ack 1", seq, seq + 1000);
+  for (uint32_t seq = 60001; seq < 64001; seq += 1000) script_in_with(s, "P. %u:%u ack 1", seq, seq + 1000);
   assert_int_equal(script_info(s).rcv_mss, 3000);
   script_silence(s, 39);
   script_out_after(s, 1, ". 1 ack 64001");
@@ -74,7 +66,7 @@ static void quick_after_a_gap(void **state) {
   script_in(s, ". 61001:62001 ack 1");
   script_out(s, ". 1 ack 63001 <-sack>");
   for (uint32_t seq = 63001; seq < 73001; seq += 1000) {
-    in_line(s, ". %u:%u ack 1", seq, seq + 1000);
+    script_in_with(s, ". %u:%u ack 1", seq, seq + 1000);
     assert_true(script_next(s, 0));
     assert_int_equal(s->last.ack - s->peer_isn, seq + 1000);
   }

@@ -2,14 +2,7 @@
  * stays bounded. */
 #include "sim/script.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-
-static void in_line(struct script *s, const char *format, uint32_t a, uint32_t b) {
-  char line[96];
-  snprintf(line, sizeof line, format, a, b);
-  script_in(s, line);
-}
 
 /* --- receiving --- */
 
@@ -23,13 +16,13 @@ static void window_creep(void **state) {
   uint32_t seq = 1, window = 65535;
   for (int i = 0; i < 5000 && window; i++) {
     uint32_t bytes = window > 1100 ? 1000 : (1 << SCALE) - 1;
-    in_line(s, "P. %u:%u ack 1", seq, seq + bytes);
+    script_in_with(s, "P. %u:%u ack 1", seq, seq + bytes);
     script_wait(s, 50);
     script_drain(s);
     struct mst_tcp_info info = script_info(s);
     seq = 1 + (uint32_t)info.bytes_received;
     if (info.rcv_wnd < 1000 && i % 16) continue;
-    in_line(s, "P. %u:%u ack 1", 0, 1); /* asks for the window */
+    script_in_with(s, "P. %u:%u ack 1", 0, 1); /* asks for the window */
     while (script_next(s, 1)) window = (uint32_t)s->last.window << SCALE;
   }
   assert_true(mst_readable_bytes(s->conn) >= BUFFER - 1000);
@@ -44,11 +37,11 @@ static void many_gaps(void **state) {
   struct script *s = script_open(NULL);
   script_establish(s, "mss 1000,wscale 0", 65535);
   mst_conn_set_option(s->conn, MST_TCP_RECEIVE_BUFFER, 1 << 20);
-  for (uint32_t i = 0; i < 3000; i++) in_line(s, "P. %u:%u ack 1", 4 + 3 * i, 5 + 3 * i);
+  for (uint32_t i = 0; i < 3000; i++) script_in_with(s, "P. %u:%u ack 1", 4 + 3 * i, 5 + 3 * i);
   assert_int_equal(script_drops(s, MST_DROP_TCP_OFO_FULL), 0);
-  in_line(s, "P. %u:%u ack 1", 5 + 3 * 2990, 6 + 3 * 2990);
+  script_in_with(s, "P. %u:%u ack 1", 5 + 3 * 2990, 6 + 3 * 2990);
   assert_int_equal(script_drops(s, MST_DROP_TCP_OFO_FULL), 0);
-  for (uint32_t seq = 1; seq < 10001; seq += 1000) in_line(s, "P. %u:%u ack 1", seq, seq + 1000);
+  for (uint32_t seq = 1; seq < 10001; seq += 1000) script_in_with(s, "P. %u:%u ack 1", seq, seq + 1000);
   script_read(s, 10000);
   script_close(s);
 }
@@ -60,9 +53,9 @@ static void long_run(void **state) {
   script_establish(s, "mss 1000,wscale 0", 65535);
   uint32_t last = 3000001;
   for (uint32_t seq = 1001; seq < last; seq += 1000) {
-    if (seq % 10000 != 1) in_line(s, "P. %u:%u ack 1", seq, seq + 1000);
+    if (seq % 10000 != 1) script_in_with(s, "P. %u:%u ack 1", seq, seq + 1000);
     script_drain(s);
-    if (seq == 60001) in_line(s, "P. %u:%u ack 1", 1, 1001); /* opens the window to its full width */
+    if (seq == 60001) script_in_with(s, "P. %u:%u ack 1", 1, 1001); /* opens the window to its full width */
   }
   assert_int_equal(script_drops(s, MST_DROP_TCP_OFO_FULL), 0);
   script_close(s);
@@ -238,12 +231,7 @@ static void old_half_open_gives_way(void **state) {
 static void keepalive_in_time_wait(void **state) {
   (void)state;
   struct script *s = script_open(NULL);
-  script_establish(s, "mss 1000", 1000);
-  mst_shutdown(s->conn);
-  script_flush(s);
-  script_out(s, "F. 1 ack 1");
-  script_in(s, "F. 1 ack 2");
-  script_out(s, ". 2 ack 2");
+  script_time_wait(s);
   assert_int_equal(script_state(s), MST_TIME_WAIT);
   script_events(s);
   mst_conn_set_option(s->conn, MST_TCP_KEEPALIVE_IDLE, 1000);
@@ -313,7 +301,7 @@ static void close_in_any_event(void **state) {
       while (script_next(s, 1)) last = s->last.seq + s->last.data_bytes - s->iss;
       if (c.when == MST_EV_READABLE) script_in(s, "P. 1:101 ack 1 win 65535");
       if (c.when == MST_EV_ERROR) script_in(s, "R. 1 ack 1");
-      if (last) in_line(s, ". 1 ack %u win 65535", last, 0);
+      if (last) script_in_with(s, ". 1 ack %u win 65535", last, 0);
     }
     assert_int_equal(c.seen & c.when, c.when);
     script_wait(s, 1000);
@@ -375,7 +363,7 @@ static void larger_buffer_opens_window(void **state) {
   (void)state;
   struct script *s = script_open(&(struct script_options){.stack.receive_buffer_bytes = 8000});
   script_establish(s, "mss 1000", 65535);
-  for (uint32_t seq = 1; seq < 8001; seq += 1000) in_line(s, "P. %u:%u ack 1", seq, seq + 1000);
+  for (uint32_t seq = 1; seq < 8001; seq += 1000) script_in_with(s, "P. %u:%u ack 1", seq, seq + 1000);
   script_drain(s);
   assert_int_equal(script_info(s).rcv_wnd, 0);
   mst_conn_set_option(s->conn, MST_TCP_RECEIVE_BUFFER, 20000);

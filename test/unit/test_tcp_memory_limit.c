@@ -1,7 +1,6 @@
 /* The memory of a stack is bounded: what gives way, and in which order (mst_stack_options.memory_max_bytes). */
 #include "sim/script.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,12 +11,6 @@ static struct script *established(void) {
   script_establish(s, "mss 1000,sackOK,wscale 7", 65535);
   mst_conn_set_option(s->conn, MST_TCP_RECEIVE_BUFFER, LIMIT);
   return s;
-}
-
-static void in_line(struct script *s, const char *format, uint32_t a, uint32_t b) {
-  char line[96];
-  snprintf(line, sizeof line, format, a, b);
-  script_in(s, line);
 }
 
 static uint64_t memory(struct script *s) {
@@ -33,7 +26,7 @@ static uint32_t fill(struct script *s) {
   uint32_t seq = 1;
   for (; !pressures(s); seq += 1000) {
     assert_true(seq < LIMIT);
-    in_line(s, "P. %u:%u ack 1", seq, seq + 1000);
+    script_in_with(s, "P. %u:%u ack 1", seq, seq + 1000);
     script_drain(s);
   }
   return seq;
@@ -50,7 +43,7 @@ static void window_closes(void **state) {
   struct script *s = established();
   uint32_t seq = fill(s), edge = right_edge(s), before = seq;
   for (; seq < before + 50000; seq += 1000) {
-    in_line(s, "P. %u:%u ack 1", seq, seq + 1000);
+    script_in_with(s, "P. %u:%u ack 1", seq, seq + 1000);
     script_drain(s);
     assert_int_equal(right_edge(s), edge);
   }
@@ -138,7 +131,7 @@ static mst_conn *open_one(struct script *s, uint16_t port) {
 static void fill_hog(struct writers *w) {
   speak_for(w->s, 9000, w->hog_iss);
   for (uint64_t drops = script_drops(w->s, MST_DROP_NO_MEMORY); drops == script_drops(w->s, MST_DROP_NO_MEMORY);) {
-    in_line(w->s, "P. %u:%u ack 1", w->hog_seq, w->hog_seq + 1000);
+    script_in_with(w->s, "P. %u:%u ack 1", w->hog_seq, w->hog_seq + 1000);
     if (drops == script_drops(w->s, MST_DROP_NO_MEMORY)) w->hog_seq += 1000;
   }
   script_drain(w->s);
@@ -202,7 +195,7 @@ static void a_full_reader_starves_nobody(void **state) {
     assert_int_equal(mst_read(w.hog, byte, sizeof byte), sizeof byte);
     fill_hog(&w);
     speak_for(w.s, one->port, one->iss);
-    in_line(w.s, ". 1 ack %u win %u", one->acked + 1, 65535);
+    script_in_with(w.s, ". 1 ack %u win %u", one->acked + 1, 65535);
     assert_int_equal(one->told & MST_EV_WRITABLE, MST_EV_WRITABLE);
     assert_int_equal(mst_writable_bytes(one->conn), 16384); /* still short */
   }
@@ -222,7 +215,7 @@ static void who_was_turned_away_is_told(void **state) {
   script_wait(w.s, 10);
   assert_int_equal((w.all[away].told | next->told) & MST_EV_WRITABLE, 0);
   speak_for(w.s, w.all[0].port, w.all[0].iss);
-  in_line(w.s, ". 1 ack %u win %u", 501, 65535);
+  script_in_with(w.s, ". 1 ack %u win %u", 501, 65535);
   assert_int_equal(w.all[away].told & MST_EV_WRITABLE, MST_EV_WRITABLE);
   script_flush(w.s);
   script_wait(w.s, 1);
@@ -271,11 +264,11 @@ static void acknowledged_stays(void **state) {
   struct script *s = established();
   uint32_t ahead = 820001, seq = 1, acked = 1;
   for (uint32_t i = 0; i < 100; i++) {
-    in_line(s, "P. %u:%u ack 1", ahead + 2000 * i, ahead + 2000 * i + 1000);
+    script_in_with(s, "P. %u:%u ack 1", ahead + 2000 * i, ahead + 2000 * i + 1000);
   }
   script_drain(s);
   for (int refused = 0; refused < 5;) {
-    in_line(s, "P. %u:%u ack 1", seq, seq + 1000);
+    script_in_with(s, "P. %u:%u ack 1", seq, seq + 1000);
     uint32_t had = acked;
     while (script_next(s, 0)) acked = s->last.ack - s->peer_isn;
     assert_true(memory(s) < LIMIT + 65536); /* the tables are counted there too */
@@ -419,7 +412,7 @@ static void a_small_limit_serves(void **state) {
     for (uint32_t acked = s->last.ack; acked != sent + 1;) {
       script_flush(s);
       while (script_next(s, 0)) acked = s->last.seq - s->iss + s->last.data_bytes;
-      in_line(s, ". 1 ack %u win %u", acked, 65535);
+      script_in_with(s, ". 1 ack %u win %u", acked, 65535);
     }
     script_events(s);
   }

@@ -701,6 +701,31 @@ static void isn_by_time(void **state) {
   script_close(s);
 }
 
+/* The clock of an active open is that of its SYN, though the stack has slept until mst_connect: a second connection of
+ * the same name is numbered behind the first. */
+static void isn_after_a_rest(void **state) {
+  (void)state;
+  struct script *s = script_open(NULL);
+  struct mst_endpoint local = {.addr = MST_ADDR_ANY4, .port = 5000};
+  mst_binding *binding;
+  assert_int_equal(mst_bind(s->stack, MST_TCP, &local, 0, &binding), 0);
+  uint32_t iss[2];
+  for (int i = 0; i < 2; i++) {
+    struct mst_endpoint remote = {.addr = s->peer->ip4, .port = 80};
+    mst_conn *conn;
+    script_wait(s, i ? 3600000 : 1000); /* nothing calls the stack meanwhile */
+    assert_int_equal(mst_connect(s->stack, binding, &remote, NULL, NULL, &conn), 0);
+    script_flush(s);
+    assert_true(script_next(s, 0));
+    assert_int_equal(s->last.flags, SIM_SYN);
+    iss[i] = s->last.seq;
+    mst_abort(conn);
+  }
+  assert_int_equal(iss[1] - iss[0], 3600 * 250000);
+  mst_unbind(binding);
+  script_close(s);
+}
+
 static void isn_by_tuple(void **state) {
   (void)state;
   struct script *s = script_open(NULL);
@@ -771,6 +796,7 @@ int main(void) {
       cmocka_unit_test(window_scale_absent),
       cmocka_unit_test(odd_options),
       cmocka_unit_test(isn_by_time),
+      cmocka_unit_test(isn_after_a_rest),
       cmocka_unit_test(isn_by_tuple),
       cmocka_unit_test(isn_by_secret),
   };

@@ -2,7 +2,6 @@
 #include "sim/script.h"
 #include "tcp/recvq.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,12 +174,6 @@ static uint64_t memory(struct script *s) {
   return script_stats(s).memory_bytes;
 }
 
-static void in_line(struct script *s, const char *format, uint32_t a, uint32_t b) {
-  char line[96];
-  snprintf(line, sizeof line, format, a, b);
-  script_in(s, line);
-}
-
 /* Bytes one by one, each with a gap behind it or none, forward and backward: what is held stays within twice the
  * buffer, whatever overhead a byte has. */
 static void tiny_segments(void **state) {
@@ -193,7 +186,7 @@ static void tiny_segments(void **state) {
     uint32_t step = kind & 1 ? 1 : 2;
     for (uint32_t i = 0; i < 20000; i++) {
       uint32_t seq = kind & 2 ? 40001 - step * i : 2 + step * i;
-      in_line(s, "P. %u:%u ack 1", seq, seq + 1);
+      script_in_with(s, "P. %u:%u ack 1", seq, seq + 1);
       script_drain(s);
       if (memory(s) - before > most) most = memory(s) - before;
     }
@@ -212,8 +205,8 @@ static void tiny_segments_in_order(void **state) {
   uint64_t before = memory(s);
   for (uint32_t seq = 1; seq < 60000; seq++) {
     uint32_t ahead = seq + 1;
-    if (seq % 8 == 1) in_line(s, "P. %u:%u ack 1", ahead, ahead + 1);
-    in_line(s, "P. %u:%u ack 1", seq, seq + 1);
+    if (seq % 8 == 1) script_in_with(s, "P. %u:%u ack 1", ahead, ahead + 1);
+    script_in_with(s, "P. %u:%u ack 1", seq, seq + 1);
     script_drain(s);
   }
   assert_true(memory(s) - before <= 2 * BUFFER + 65536);
