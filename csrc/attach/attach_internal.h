@@ -42,7 +42,7 @@ struct mst_attach {
 
   enum mst__attach_state state;
   int control;        /* the socket, or -1 */
-  int doorbell;       /* eventfd: written to ring the daemon */
+  int doorbell;       /* pipe: written to ring the daemon */
   int bell;           /* pipe: readable when the daemon has rung */
   int wait_fd;        /* epoll of `control` and `bell` */
   unsigned rings;     /* in the pipe, or about to be */

@@ -41,6 +41,7 @@ static void welcome(struct mst__client *client, uint32_t serial, uint16_t versio
   }
   memcpy(welcome.token, client->token, sizeof welcome.token);
   if (mst__control_send(client->control.fd, &welcome, sizeof welcome, fds, 2, true)) mst__client_close(client);
+  close(fds[0]);
   close(fds[1]);
 }
 

@@ -36,7 +36,7 @@ struct mst__client {
   uint8_t token[MST__CONTROL_TOKEN_BYTES];
   mst_channel *channel;
   unsigned id;                /* of the channel in the switch */
-  struct mst__watch doorbell; /* eventfd, edge-triggered; never read or written here: see bells.c */
+  struct mst__watch doorbell; /* pipe: readable when the app has rung */
   int bell;                   /* pipe: written to ring the app */
 };
 

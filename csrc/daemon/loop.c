@@ -4,6 +4,7 @@
 #include "host/host_internal.h"
 #include "switch/switch_internal.h"
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -68,5 +69,6 @@ void mst__daemon_run(struct mst__daemon *daemon) {
       rest(daemon);
     else if (daemon->now_ns >= daemon->control_next_ns)
       serve(daemon, 0);
+    if (!moved) sched_yield(); /* whoever waits for this core has more to do on it */
   }
 }

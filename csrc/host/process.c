@@ -5,6 +5,7 @@
  * goes round while something moves, up to a budget; what is left then shows as a deadline of 0. */
 #include "host_internal.h"
 #include "switch/switch_internal.h"
+#include <sched.h>
 
 #define ROUNDS 8u
 #define INPUT_BATCH 64u
@@ -58,6 +59,14 @@ static void look_for_dead_ports(struct mst_host *host) {
   }
 }
 
+/* While nothing comes, whoever waits for this core has more to do on it. */
+static void poll_on(struct mst_host *host, bool moved) {
+  if (moved)
+    host->poll_until_ns = mst__host_clock_ns() + host->poll_ns;
+  else
+    sched_yield();
+}
+
 size_t mst_host_process(mst_host *host) {
   size_t total = 0;
   mst__host_wait_for_ports(host);
@@ -67,7 +76,9 @@ size_t mst_host_process(mst_host *host) {
     host->work_left = moved != 0;
     if (!moved) break;
   }
-  if (total && host->poll_ns) host->poll_until_ns = mst__host_clock_ns() + host->poll_ns;
+  if (host->poll_ns) poll_on(host, total != 0);
+  for (struct mst__host_stack *entry = host->stacks; entry; entry = entry->next)
+    if (entry->attach) mst_attach_flush(entry->attach);
   if (host->os) look_at_os(host, total == 0);
   look_for_dead_ports(host);
   return total;

@@ -225,6 +225,7 @@ static void user_connect(struct conn *conn, const struct sockaddr_in *addr) {
 }
 
 static void user_wait(struct net *net, uint64_t until_ns) {
+  mst_host_flush(net->host);
   uint64_t deadline = mst_host_deadline(net->host), now;
   if (until_ns < deadline) deadline = until_ns;
   if (deadline == 0 || deadline <= (now = mst_host_now(net->host))) return;

@@ -13,6 +13,10 @@ export const programBenchmarks = [
   cProgram('http-pair', 'HTTP requests between two user stacks, against the OS stack over loopback'),
   cProgram('bulk', 'one connection, as many bytes as go, both directions; two user stacks against loopback'),
   cProgram('latency', 'round trip of 64 bytes, both sides spinning; two user stacks against loopback'),
+  cProgram(
+    'shared',
+    'processes that share a multistackd: packets, HTTP, a wake from rest, polling, attaching; against loopback',
+  ),
   cProgram('idle-stack', 'CPU of a C program at rest, and memory of its 10,000 idle connections'),
 ];
 
