@@ -339,8 +339,8 @@ void net_turn(struct net *net, bool spin) {
 void net_turn_until(struct net *net, uint64_t until_ns) {
   uint64_t now = now_ns();
   if (net->stack) {
-    mst_host_process(net->host);
     user_wait(net, until_ns);
+    mst_host_process(net->host);
   } else {
     os_turn(net, until_ns > now ? until_ns - now : 0);
   }

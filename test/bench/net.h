@@ -57,7 +57,7 @@ void conn_congestion_control(struct conn *conn, const char *name);
 /* Do what there is to do; with `spin` never wait, else now and then for nothing. */
 void net_turn(struct net *net, bool spin);
 
-/* Do what there is to do, and wait at most until then (now_ns) for more. */
+/* Wait at most until then (now_ns) for something to do, and do it. */
 void net_turn_until(struct net *net, uint64_t until_ns);
 
 /* Turn a user stack's loop until then, waiting as an application does. */
