@@ -1,6 +1,8 @@
 /* What an app asks: to be attached, leases, routes. */
 #include "daemon.h"
 #include "host/host_internal.h"
+#include "switch/switch_internal.h"
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,14 +21,25 @@ static int open_channel(struct mst__client *client, const struct mst__control_he
       .arena_bytes = (size_t)hello->arena_bytes,
       .shared = true,
   };
+  int64_t region_bytes = mst_channel_region_bytes(&options);
+  if (region_bytes < 0) return (int)region_bytes;
+  if ((uint64_t)region_bytes > client->limits.value[MST__LIMIT_MEMORY]) return -MST_ENOBUFS;
   int error = mst_channel_open(&options, region, &client->channel);
   if (error) return error;
+  client->region = mst__channel_geometry(client->channel)->region;
+  client->region_bytes = (size_t)region_bytes;
   struct mst_switch_channel_options rights = {
-      .size = sizeof rights, .owner = client->uid, .ring = mst__bell_ring, .ring_ctx = client};
+      .size = sizeof rights,
+      .owner = client->peer.uid,
+      .ring = mst__bell_ring,
+      .ring_ctx = client,
+      .leases_max = (uint32_t)client->limits.value[MST__LIMIT_LEASES],
+  };
   error = mst_switch_attach(client->daemon->sw, client->channel, &rights, &client->id);
   if (!error) return 0;
   mst_channel_destroy(client->channel);
   client->channel = NULL;
+  client->region = NULL;
   return error;
 }
 
@@ -45,6 +58,19 @@ static void welcome(struct mst__client *client, uint32_t serial, uint16_t versio
   close(fds[1]);
 }
 
+/* Its user's, without those of watchers. */
+static bool too_many_channels(const struct mst__client *client) {
+  const struct mst__daemon *daemon = client->daemon;
+  uint64_t all = 0, own = 0, most = client->limits.value[MST__LIMIT_USER_CHANNELS];
+  MST__LIST_EACH(node, &daemon->clients) {
+    const struct mst__client *other = MST__CONTAINER(node, struct mst__client, node);
+    if (other->kind != MST__CLIENT_APP) continue;
+    all++;
+    own += other->peer.uid == client->peer.uid;
+  }
+  return all >= daemon->config->channels || (most && own >= most);
+}
+
 void mst__app_hello(struct mst__client *client, struct mst__control_received *received) {
   const struct mst__control_hello *hello = (const void *)received->message.bytes;
   uint32_t serial = hello->header.serial;
@@ -55,18 +81,23 @@ void mst__app_hello(struct mst__client *client, struct mst__control_received *re
                        MST__CONTROL_VERSION, hello->version_first, hello->version_last);
     return;
   }
-  int error = open_channel(client, hello, received->fds[0]);
+  memcpy(client->name, hello->name, sizeof client->name);
+  int error = too_many_channels(client) ? -MST_EMFILE : open_channel(client, hello, received->fds[0]);
+  if (error == -MST_EMFILE || error == -MST_ENOBUFS) {
+    mst__client_refuse(client, serial, error, "the limits do not allow another channel, or one with so much memory");
+    return;
+  }
   if (error) {
     mst__client_refuse(client, serial, error, "the channel's region: %s", mst_strerror(error));
     return;
   }
   client->kind = MST__CLIENT_APP;
-  memcpy(client->name, hello->name, sizeof client->name);
   static const uint8_t none[MST__CONTROL_TOKEN_BYTES];
   if (memcmp(hello->token, none, sizeof none))
     memcpy(client->token, hello->token, sizeof client->token);
   else
     mst__host_random(NULL, client->token, sizeof client->token);
+  MST__CLIENT_LOG(client, MST_LOG_DEBUG, "attached");
   welcome(client, serial, version);
 }
 
@@ -74,27 +105,56 @@ void mst__app_gone(struct mst__client *client) {
   mst_switch_detach(client->daemon->sw, client->id);
   mst_channel_destroy(client->channel);
   client->channel = NULL;
+  client->region = NULL;
+  MST__CLIENT_LOG(client, MST_LOG_DEBUG, "detached");
+}
+
+/* Of all channels of its user. */
+static uint64_t leases_of_user(const struct mst__client *client) {
+  uint64_t count = 0;
+  MST__LIST_EACH(node, &client->daemon->clients) {
+    const struct mst__client *other = MST__CONTAINER(node, struct mst__client, node);
+    if (other->kind == MST__CLIENT_APP && other->peer.uid == client->peer.uid)
+      count += client->daemon->sw->channels[other->id]->lease_count;
+  }
+  return count;
+}
+
+/* What policy says to `count` more leases. */
+static int may_lease(struct mst__client *client, const struct mst_tuple *tuple, uint32_t count) {
+  struct mst_failure failure = {0};
+  uint64_t most = client->limits.value[MST__LIMIT_USER_LEASES];
+  int error = mst__policy_may_lease(&client->daemon->policy, &client->peer, tuple, &failure);
+  if (!error && most && leases_of_user(client) + count > most) {
+    error = -MST_ENOBUFS;
+    snprintf(failure.message, sizeof failure.message, "its user holds as many leases as one may (user_leases)");
+  }
+  if (error) MST__CLIENT_LOG(client, MST_LOG_WARN, "lease refused: %s", failure.message);
+  return error;
 }
 
 static void lease(struct mst__client *client, const struct mst__control_lease *question) {
   struct mst__control_leased answer = {.header = {.type = MST__CONTROL_LEASED, .serial = question->header.serial},
                                        .tuple = question->tuple};
-  answer.error = mst_switch_lease(client->daemon->sw, client->id, &answer.tuple);
+  answer.error = may_lease(client, &answer.tuple, 1);
+  if (!answer.error) answer.error = mst_switch_lease(client->daemon->sw, client->id, &answer.tuple);
   mst__client_send(client, &answer, sizeof answer);
 }
 
 static void block(struct mst__client *client, const struct mst__control_block *question) {
   struct mst__control_block_leased answer = {
       .header = {.type = MST__CONTROL_BLOCK_LEASED, .serial = question->header.serial}};
+  struct mst_tuple any = question->tuple;
   uint32_t count = question->count < MST__CONTROL_BLOCK_MAX ? question->count : MST__CONTROL_BLOCK_MAX;
-  while (answer.count < count) {
-    struct mst_tuple tuple = question->tuple;
-    tuple.port = 0;
-    answer.error = mst_switch_lease(client->daemon->sw, client->id, &tuple);
-    if (answer.error) break;
-    answer.ports[answer.count++] = tuple.port;
-  }
-  if (answer.count) answer.error = 0;
+  any.port = 0;
+  int got = may_lease(client, &any, count);
+  if (!got)
+    got = mst_switch_lease_block(client->daemon->sw, client->id, (enum mst_protocol)any.protocol, &any.addr, count,
+                                 answer.ports);
+  if (got < 0)
+    answer.error = got;
+  else
+    answer.count = (uint32_t)got;
   mst__client_send(client, &answer, sizeof answer);
 }
 

@@ -5,11 +5,12 @@
 
 #include "base/list.h"
 #include "control/socket.h"
+#include "log.h"
 #include "multistack/host.h"
-#include <sys/types.h>
+#include "policy.h"
+#include <signal.h>
 
 struct mst__daemon;
-struct mst__daemon_config;
 struct mst__client;
 
 /* Something that the loop waits for. `ready` may close any client but the loop's own. */
@@ -27,9 +28,8 @@ struct mst__client {
   struct mst__daemon *daemon;
   enum mst__client_kind kind;
   struct mst__watch control;
-  pid_t pid;
-  uid_t uid;
-  gid_t gid;
+  struct mst__peer peer;
+  struct mst__limits limits;
   uint64_t since_ns;
   /* Of an app: */
   char name[MST__CONTROL_NAME_BYTES];
@@ -38,10 +38,15 @@ struct mst__client {
   unsigned id;                /* of the channel in the switch */
   struct mst__watch doorbell; /* pipe: readable when the app has rung */
   int bell;                   /* pipe: written to ring the app */
+  uint8_t *region;            /* the channel's, mapped here */
+  size_t region_bytes;
+  volatile sig_atomic_t broken; /* some of the region's memory could not be had: see fault.c */
 };
 
 struct mst__daemon {
   const struct mst__daemon_config *config;
+  struct mst__policy policy;
+  struct mst__log log;
   mst_host *host;
   mst_switch *sw;
   int epoll;
@@ -72,6 +77,21 @@ void mst__server_routes_changed(struct mst__daemon *daemon);
 void mst__app_hello(struct mst__client *client, struct mst__control_received *received);
 void mst__app_message(struct mst__client *client, struct mst__control_received *received);
 void mst__app_gone(struct mst__client *client);
+
+/* Say something about a client in the log. */
+#define MST__CLIENT_LOG(client, level, ...)                                                                            \
+  mst__log_about(&(client)->daemon->log, (client)->daemon->now_ns, level,                                              \
+                 &(struct mst__log_subject){.channel = (client)->kind == MST__CLIENT_APP ? (int)(client)->id : -1,     \
+                                            .pid = (client)->peer.pid,                                                 \
+                                            .uid = (client)->peer.uid,                                                 \
+                                            .program = *(client)->name ? (client)->name : (client)->peer.program},     \
+                 __VA_ARGS__)
+
+/* fault.c: memory of an app that is not there when it is touched (SIGBUS) breaks that app's channel and nothing else.
+ */
+int mst__fault_catch(struct mst__daemon *daemon);
+/* Close the clients whose memory was not there. */
+void mst__fault_close_broken(struct mst__daemon *daemon);
 
 /* bells.c: the doorbells between the daemon and an app. `app_fds` are the app's ends, to be closed when sent. */
 int mst__bells_make(struct mst__client *client, int app_fds[2]);

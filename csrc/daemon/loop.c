@@ -65,6 +65,7 @@ void mst__daemon_run(struct mst__daemon *daemon) {
     daemon->now_ns = mst__host_clock_ns();
     if (moved) awake_until_ns = daemon->now_ns + spin_ns;
     look_at_routes(daemon);
+    mst__fault_close_broken(daemon);
     if (daemon->now_ns >= awake_until_ns)
       rest(daemon);
     else if (daemon->now_ns >= daemon->control_next_ns)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -19,6 +20,14 @@ static void signalled(struct mst__daemon *daemon, struct mst__watch *watch) {
 static void packets_ready(struct mst__daemon *daemon, struct mst__watch *watch) {
   (void)daemon;
   (void)watch; /* the loop processes the host next */
+}
+
+/* A program has a few descriptors here, and the kernel's default is for a thousand. */
+static void allow_descriptors(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit)) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int watch_signals(struct mst__daemon *daemon) {
@@ -38,6 +47,11 @@ static int open_daemon(struct mst__daemon *daemon, struct mst_failure *failure) 
   const char *ports[MST__CONFIG_PORTS_MAX + 1] = {0};
   for (unsigned i = 0; i < config->port_count; i++) ports[i] = config->ports[i];
   struct mst_host_options options = {.size = sizeof options, .ports = ports, .embedded = true};
+  allow_descriptors();
+  mst__log_init(&daemon->log, config->log_level);
+  mst__policy_open(&daemon->policy, config);
+  options.log = mst__log_env;
+  options.log_ctx = &daemon->log;
   daemon->epoll = epoll_create1(EPOLL_CLOEXEC);
   mst__list_init(&daemon->clients);
   mst__list_init(&daemon->gone);
@@ -47,6 +61,7 @@ static int open_daemon(struct mst__daemon *daemon, struct mst_failure *failure) 
   daemon->packets = (struct mst__watch){.ready = packets_ready, .fd = mst_host_wait_fd(daemon->host)};
   error = mst__daemon_watch(daemon, &daemon->packets, EPOLLIN);
   if (!error) error = watch_signals(daemon);
+  if (!error) error = mst__fault_catch(daemon);
   if (!error) return mst__server_listen(daemon, config->socket_path, failure);
   snprintf(failure->message, sizeof failure->message, "epoll: %s", strerror(-error));
   return error;
@@ -57,6 +72,7 @@ static void close_daemon(struct mst__daemon *daemon) {
     mst__client_close(MST__CONTAINER(daemon->clients.next, struct mst__client, node));
   if (daemon->listener.fd > 0) unlink(daemon->config->socket_path);
   mst_host_close(daemon->host);
+  mst__policy_close(&daemon->policy);
 }
 
 static int run(const struct mst__daemon_config *config) {
@@ -65,9 +81,9 @@ static int run(const struct mst__daemon_config *config) {
   daemon.config = config;
   int error = open_daemon(&daemon, &failure);
   if (error) {
-    fprintf(stderr, "multistackd: %s\n", failure.message);
+    mst__log(&daemon.log, MST_LOG_ERROR, "%s", failure.message);
   } else {
-    fprintf(stderr, "multistackd: serving %s\n", config->socket_path);
+    mst__log(&daemon.log, MST_LOG_INFO, "serving %s", config->socket_path);
     mst__daemon_run(&daemon);
   }
   close_daemon(&daemon);

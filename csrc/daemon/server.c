@@ -43,6 +43,7 @@ void mst__client_refuse(struct mst__client *client, uint32_t serial, int error, 
   va_start(args, format);
   vsnprintf(refused.message, sizeof refused.message, format, args);
   va_end(args);
+  MST__CLIENT_LOG(client, MST_LOG_WARN, "refused: %s", refused.message);
   mst__client_send(client, &refused, sizeof refused);
   mst__client_close(client);
 }
@@ -63,18 +64,33 @@ static void client_ready(struct mst__daemon *daemon, struct mst__watch *watch) {
   int got = mst__control_receive(watch->fd, &daemon->received, true);
   if (got == 1)
     take_message(watch->client, &daemon->received);
+  else if (got == -EPROTO)
+    mst__client_refuse(watch->client, 0, -MST_EPROTO, "what it sent is no message of the protocol");
   else if (got != -EAGAIN)
     mst__client_close(watch->client);
 }
 
-static int know_peer(struct mst__client *client) {
-  struct ucred peer;
-  socklen_t bytes = sizeof peer;
-  if (getsockopt(client->control.fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes)) return -errno;
-  client->pid = peer.pid;
-  client->uid = peer.uid;
-  client->gid = peer.gid;
-  return 0;
+/* Connections beside channels, of those who only look. */
+#define WATCHERS_MAX 16u
+
+static unsigned connections_of(const struct mst__daemon *daemon, uid_t uid) {
+  unsigned count = 0;
+  MST__LIST_EACH(node, &daemon->clients) {
+    count += MST__CONTAINER(node, struct mst__client, node)->peer.uid == uid;
+  }
+  return count;
+}
+
+/* One user cannot take all connections from the others. */
+static int admit(struct mst__client *client) {
+  struct mst__daemon *daemon = client->daemon;
+  int error = mst__policy_read_peer(&daemon->policy, client->control.fd, &client->peer);
+  if (error) return error;
+  client->limits = mst__policy_limits(&daemon->policy, &client->peer);
+  uint64_t most = client->limits.value[MST__LIMIT_USER_CHANNELS];
+  if (daemon->client_count > daemon->config->channels + WATCHERS_MAX) return -MST_EMFILE;
+  if (most && connections_of(daemon, client->peer.uid) > most + WATCHERS_MAX) return -MST_EMFILE;
+  return mst__daemon_watch(daemon, &client->control, EPOLLIN);
 }
 
 static void listener_ready(struct mst__daemon *daemon, struct mst__watch *watch) {
@@ -91,7 +107,8 @@ static void listener_ready(struct mst__daemon *daemon, struct mst__watch *watch)
   client->since_ns = daemon->now_ns;
   mst__list_push_back(&daemon->clients, &client->node);
   daemon->client_count++;
-  if (know_peer(client) || mst__daemon_watch(daemon, &client->control, EPOLLIN)) mst__client_close(client);
+  int error = admit(client);
+  if (error) mst__client_refuse(client, 0, error, "too many connections, or of nobody known: %s", mst_strerror(error));
 }
 
 int mst__server_listen(struct mst__daemon *daemon, const char *path, struct mst_failure *failure) {
