@@ -42,8 +42,9 @@ read -r line < "$work/listens"
 elsewhere() { nsenter --target "$other" --net "$@"; }
 ip link add stacks0 type veth peer name other0 netns "$other"
 ip addr add 10.7.0.1/24 dev stacks0
+ip addr add fd07::1/64 dev stacks0 nodad
 ip link set stacks0 up
-elsewhere sh -c 'ip link set lo up; ip addr add 10.7.0.2/24 dev other0; ip link set other0 up'
+elsewhere sh -c 'ip link set lo up; ip addr add 10.7.0.2/24 dev other0; ip addr add fd07::2/64 dev other0 nodad; ip link set other0 up'
 devices() { ip -d link show lo; ip -d link show stacks0; sysctl net.ipv4.conf.lo; } 2> /dev/null
 before=$(devices)
 
@@ -64,9 +65,9 @@ utcp=$started
 start node "$here/os_peers.mjs" "$work/os" http:10.7.0.1:8092 udp:10.7.0.1:8093
 start nsenter --target "$other" --net node "$here/os_peers.mjs" "$work/os" udp:10.7.0.2:8093
 
-# fetch STACK PORT [PREFIX]: the body is what this stack alone has.
+# fetch STACK ADDR:PORT [PREFIX]: the body is what this stack alone has.
 fetch() {
-  ${3:-} curl --silent --show-error --fail --max-time 20 --output "$work/got" "http://10.7.0.1:$2/"
+  ${3:-} curl --silent --show-error --fail --max-time 20 --output "$work/got" "http://$2/"
   [ "$(sha256sum < "$work/got")" = "$(sha256sum < "$work/$1")" ]
 }
 
@@ -87,9 +88,9 @@ ask_all() {
 
 for prefix in "" elsewhere; do
   echo "== lwIP, UTCP and the OS's stack, asked from ${prefix:-here}"
-  fetch lwip 8090 $prefix
-  fetch utcp 8091 $prefix
-  fetch os 8092 $prefix
+  fetch lwip 10.7.0.1:8090 $prefix
+  fetch utcp 10.7.0.1:8091 $prefix
+  fetch os 10.7.0.1:8092 $prefix
   ask_all $prefix
 done
 
@@ -99,6 +100,11 @@ refused() {
   grep --quiet --ignore-case 'address already in use' "$work/refusal"
 }
 
+echo "== lwIP over IPv6"
+start "$lwip_http" --daemon "$work/control" --listen [fd07::1]:8090 "$work/lwip"
+fetch lwip [fd07::1]:8090
+fetch lwip [fd07::1]:8090 elsewhere
+
 echo "== a tuple has one holder, whatever its stack"
 refused node "$here/os_peers.mjs" "$work/os" http:10.7.0.1:8090
 refused "$lwip_http" --daemon "$work/control" --listen 10.7.0.1:8091 "$work/lwip"
@@ -106,16 +112,13 @@ refused "$lwip_http" --daemon "$work/control" --listen 10.7.0.1:8092 "$work/lwip
 MULTISTACK=unix:$work/control refused "$uv_http" --listen 10.7.0.1:8090
 
 echo "== killed, lwIP leaves its tuple to the OS, and the others alone"
-kill -KILL $lwip
-wait $lwip 2> /dev/null || true
+{ kill -KILL $lwip && wait $lwip; } 2> /dev/null || true
 status=0
 elsewhere curl --silent --max-time 20 http://10.7.0.1:8090/ || status=$?
 [ $status = 7 ] # refused: the OS has answered
 start node "$here/os_peers.mjs" "$work/lwip" http:10.7.0.1:8090
-fetch lwip 8090 elsewhere
-fetch utcp 8091 elsewhere
-kill "$started" "$utcp"
-wait "$started" "$utcp" 2> /dev/null || true
+fetch lwip 10.7.0.1:8090 elsewhere
+fetch utcp 10.7.0.1:8091 elsewhere
 
 echo "== the devices are as they were"
 kill $multistackd

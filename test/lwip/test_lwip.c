@@ -4,6 +4,9 @@
 #include "lwip_channel.h"
 
 #include <errno.h>
+#include <lwip/igmp.h>
+#include <lwip/mld6.h>
+#include <lwip/nd6.h>
 #include <lwip/tcpip.h>
 #include <multistack/multistack.h>
 #include <poll.h>
@@ -239,7 +242,7 @@ static void utcp_asks_lwip_on_its_own_address(void **state) {
 }
 static void utcp_asks_lwip_over_ip6(void **state) {
   (void)state;
-  utcp_asks("fd00::2", "fd00::1");
+  utcp_asks("fd00::1", "fd00::1");
 }
 
 /* --- lwIP asks UTCP --- */
@@ -327,9 +330,13 @@ static void lwip_asks_utcp_on_its_own_address(void **state) {
   (void)state;
   lwip_asks("10.0.0.1", "10.0.0.1");
 }
+static void lwip_asks_utcp_on_another_address(void **state) {
+  (void)state;
+  lwip_asks("10.0.0.1", "10.0.0.2");
+}
 static void lwip_asks_utcp_over_ip6(void **state) {
   (void)state;
-  lwip_asks("fd00::1", "fd00::2");
+  lwip_asks("fd00::1", "fd00::1");
 }
 
 /* --- what holds for every stack on a channel --- */
@@ -360,6 +367,43 @@ static void lwip_sends_from_no_tuple_that_it_does_not_hold(void **state) {
   assert_int_equal(stats.drops[MST_DROP_SOURCE_NOT_HELD], 1);
 }
 
+/* No ICMPv6, IGMP or MLD, whichever timer runs: the switch would refuse it. */
+static void lwip_says_nothing_of_its_own(void **state) {
+  (void)state;
+  while (mst_switch_process(world.sw, 16, now_ns())) {
+  }
+  LOCK_TCPIP_CORE();
+  nd6_tmr();
+  mld6_tmr();
+  igmp_tmr();
+  size_t sent = mst_switch_process(world.sw, 16, now_ns());
+  UNLOCK_TCPIP_CORE();
+  assert_int_equal(sent, 0);
+}
+
+/* No ACK and no timer would come for it soon. */
+static void what_a_full_ring_refused_is_sent_in_the_next_turn(void **state) {
+  (void)state;
+  struct mst_endpoint local = endpoint("10.0.0.1", 0), silent = endpoint("10.0.0.1", 7100);
+  const struct mst_packet junk = {.len = 1, .iov_count = 1, .iov = {{"", 1}}};
+  struct answer answer = {0};
+  struct mst_packet syn;
+  hold(LWIP, &local);
+  hold(RAW, &silent);
+  LOCK_TCPIP_CORE();
+  while (!mst_channel_send(world.channel[LWIP], &junk)) {
+  }
+  err_t error = lwip_connect(&local, &silent, &answer);
+  mst_switch_process(world.sw, 64, now_ns());
+  UNLOCK_TCPIP_CORE();
+  assert_int_equal(error, ERR_OK);
+  assert_int_equal(mst_channel_receive(world.channel[RAW], &syn, 1), 0);
+  lwip_channel_process(&world.lwip);
+  mst_switch_process(world.sw, 64, now_ns());
+  assert_int_equal(mst_channel_receive(world.channel[RAW], &syn, 1), 1);
+  mst_channel_release(world.channel[RAW], 1);
+}
+
 /* lwIP would answer itself. */
 static void a_loopback_source_stays_outside(void **state) {
   (void)state;
@@ -382,9 +426,12 @@ int main(void) {
       cmocka_unit_test(utcp_asks_lwip_on_its_own_address),
       cmocka_unit_test(utcp_asks_lwip_over_ip6),
       cmocka_unit_test(lwip_asks_utcp_on_its_own_address),
+      cmocka_unit_test(lwip_asks_utcp_on_another_address),
       cmocka_unit_test(lwip_asks_utcp_over_ip6),
       cmocka_unit_test(one_tuple_has_one_stack),
       cmocka_unit_test(lwip_sends_from_no_tuple_that_it_does_not_hold),
+      cmocka_unit_test(lwip_says_nothing_of_its_own),
+      cmocka_unit_test(what_a_full_ring_refused_is_sent_in_the_next_turn),
       cmocka_unit_test(a_loopback_source_stays_outside),
   };
   return cmocka_run_group_tests(tests, open_world, close_world);

@@ -112,19 +112,22 @@ static bool from_loopback(const uint8_t *ip) {
   return ip[0] >> 4 == 4 ? ip[12] == 127 : !memcmp(ip + 8, loopback6, 16);
 }
 
+static bool can_be_taken(const struct mst_packet *packet) {
+  const uint8_t *ip = packet->iov[0].base;
+  if (packet->len < IP4_HEADER_BYTES || packet->len > MST_PACKET_BYTES_MAX) return false;
+  if (ip[0] >> 4 != 4 && (ip[0] >> 4 != 6 || packet->len < IP6_HEADER_BYTES)) return false;
+  return !from_loopback(ip);
+}
+
 /* A packet of up to 64 KiB in one pbuf: gso_size tells what it was or will be on a wire, and is nothing to a receiver.
  */
 static void input(struct lwip_channel *lc, const struct mst_packet *packet) {
-  const uint8_t *ip = packet->iov[0].base;
-  struct pbuf *p = NULL;
-  size_t least = packet->len && ip[0] >> 4 == 6 ? IP6_HEADER_BYTES : IP4_HEADER_BYTES;
-  if (packet->len >= least && packet->len <= MST_PACKET_BYTES_MAX && !from_loopback(ip))
-    p = pbuf_alloc(PBUF_RAW, (u16_t)packet->len, PBUF_RAM);
+  struct pbuf *p = can_be_taken(packet) ? pbuf_alloc(PBUF_RAW, (u16_t)packet->len, PBUF_RAM) : NULL;
   if (!p) {
     lc->dropped++;
     return;
   }
-  pbuf_take(p, ip, (u16_t)packet->len);
+  pbuf_take(p, packet->iov[0].base, (u16_t)packet->len);
   if (packet->flags & (MST_CSUM_PARTIAL | MST_CSUM_VALID)) complete_checksum(p);
   ip_input(p, &lc->wire); /* takes the pbuf, whatever becomes of it */
 }
