@@ -100,6 +100,11 @@ static inline void mst__rx_commit(struct mst__channel_end *end, uint32_t len, ui
   end->rx_ends[slot] = end->rx_write;
 }
 
+/* The stack has released something since its tail was last looked at. */
+static inline bool mst__rx_has_moved(const struct mst__channel_end *end) {
+  return mst__ring_load(&end->header->rx_tail) != end->rx_tail;
+}
+
 static inline void mst__rx_publish(struct mst__channel_end *end) {
   end->rx_published = end->rx_head;
   mst__ring_store(&end->header->rx_head, end->rx_head);

@@ -28,21 +28,6 @@ void mst__deliver_publish(struct mst_switch *sw) {
   sw->dirty_count = 0;
 }
 
-/* A receiver that is slow holds senders up, so that nothing is lost between two stacks of a host; one that does not
- * move at all must not stop them. */
-static int no_room(struct mst_switch *sw, struct mst__switch_channel *to) {
-  if (mst__in_limbo(to)) return MST_DROP_AWAY;
-  if (to->full_attempts++ == 0) to->full_since_ns = sw->now_ns;
-  if (to->full_attempts > MST__RX_PATIENCE_ATTEMPTS && sw->now_ns - to->full_since_ns > MST__RX_PATIENCE_NS)
-    to->wedged = true;
-  return to->wedged ? MST_DROP_RX_FULL : MST__BLOCKED;
-}
-
-static inline void moved_on(struct mst__switch_channel *to) {
-  to->full_attempts = 0;
-  to->wedged = false;
-}
-
 /* Headers of 20 to 192 bytes, without a call and without a byte too many: what lies behind them in the buffer may be of
  * a packet to somebody else. */
 static inline void copy_headers(uint8_t *to, const uint8_t *from, uint32_t bytes) {
@@ -55,8 +40,9 @@ int mst__deliver_outgoing(struct mst_switch *sw, struct mst__switch_channel *fro
                           const struct mst__outgoing *packet) {
   const struct mst__taken *taken = &packet->taken;
   uint8_t *room = mst__rx_reserve(&to->end, taken->len);
-  if (MST_UNLIKELY(!room)) return no_room(sw, to);
-  moved_on(to);
+  if (MST_UNLIKELY(!room)) return mst__in_limbo(to) ? MST_DROP_AWAY : mst__patience_full(sw, from, to);
+  if (MST_UNLIKELY(to->patience.attempts)) mst__patience_moved(sw, to);
+  if (MST_UNLIKELY(from->last_receiver != to->id + 1)) mst__patience_note_other(sw, from, to->id + 1);
   copy_headers(room, taken->bytes, taken->inline_bytes);
   uint8_t *next = room + taken->inline_bytes;
   for (unsigned i = 0; i < taken->frag_count; i++) {
@@ -75,7 +61,7 @@ enum mst_drop mst__deliver_bytes(struct mst_switch *sw, struct mst__switch_chann
                                  uint32_t len, uint16_t gso_size, uint8_t flags) {
   uint8_t *room = mst__rx_reserve(&to->end, len);
   if (!room) return mst__in_limbo(to) ? MST_DROP_AWAY : MST_DROP_RX_FULL;
-  moved_on(to);
+  if (to->patience.attempts) mst__patience_moved(sw, to);
   memcpy(room, data, len);
   mst__rx_commit(&to->end, len, gso_size, flags);
   to->stats.to_channel_packets++;

@@ -59,63 +59,35 @@ static void tee_outgoing(struct mst_switch *sw, struct mst__switch_channel *from
   mst__tee(sw, from, true, iov, 1 + (size_t)taken->frag_count);
 }
 
-/* Returns how many of `count` packets were forwarded or dropped. */
-static uint32_t forward_batch(struct mst_switch *sw, struct mst__switch_channel *from, uint32_t count) {
+static inline struct mst__batch_result forward_taken(struct mst_switch *sw, struct mst__switch_channel *from,
+                                                     uint32_t count) {
   struct mst__outgoing *batch = sw->batch;
-  for (uint32_t i = 0; i < count; i++) {
-    batch[i].drop = mst__tx_take(&from->end, i, &batch[i].taken) ? mst__validate(&batch[i]) : MST_DROP_DESCRIPTOR;
-    if (MST_LIKELY(!batch[i].drop)) prefetch_lookups(sw, &batch[i]);
-  }
-  uint64_t bytes = 0;
-  uint32_t done = 0;
-  for (; done < count; done++) {
-    int result = forward(sw, from, &batch[done]);
+  struct mst__batch_result done = {0};
+  for (; done.count < count; done.count++) {
+    struct mst__outgoing *packet = &batch[done.count];
+    int result = forward(sw, from, packet);
     if (result == MST__BLOCKED) break;
     from->resume_bytes = 0;
     if (MST_UNLIKELY(result != MST_DROP_NONE))
       mst__count_drop(sw, from, (enum mst_drop)result);
     else
-      bytes += batch[done].taken.len;
-    if (MST_UNLIKELY(from->pcap != NULL) && batch[done].drop != MST_DROP_DESCRIPTOR)
-      tee_outgoing(sw, from, &batch[done]);
-  }
-  from->stats.from_channel_packets += done;
-  from->stats.from_channel_bytes += bytes;
-  return done;
-}
-
-static uint32_t forward_from(struct mst_switch *sw, struct mst__switch_channel *from, unsigned budget) {
-  bool broken;
-  if (mst__in_limbo(from)) return 0;
-  uint32_t waiting = mst__tx_waiting(&from->end, &broken), done = 0;
-  if (MST_UNLIKELY(broken)) mst__count_drop(sw, from, MST_DROP_DESCRIPTOR);
-  if (waiting > budget) waiting = budget;
-  while (done < waiting) {
-    uint32_t count = waiting - done < MST__BATCH ? waiting - done : MST__BATCH;
-    uint32_t forwarded = forward_batch(sw, from, count);
-    mst__deliver_publish(sw);
-    mst__tx_done(&from->end, forwarded);
-    done += forwarded;
-    if (forwarded < count) break;
+      done.bytes += packet->taken.len;
+    if (MST_UNLIKELY(from->pcap != NULL) && packet->drop != MST_DROP_DESCRIPTOR) tee_outgoing(sw, from, packet);
   }
   return done;
 }
 
-void mst__forward_waiting(struct mst_switch *sw, struct mst__switch_channel *from) {
-  sw->forwarded_early += forward_from(sw, from, UINT32_MAX);
-}
-
-size_t mst_switch_process_channels(mst_switch *sw, unsigned budget, uint64_t now_ns) {
-  size_t done = sw->forwarded_early;
-  sw->forwarded_early = 0;
-  sw->now_ns = now_ns;
-  if (sw->waiting_count) mst__neighbour_expire(sw);
-  unsigned start = sw->next_channel < sw->channel_room ? sw->next_channel : 0;
-  for (unsigned i = 0; i < sw->channel_room; i++) {
-    unsigned id = start + i < sw->channel_room ? start + i : start + i - sw->channel_room;
-    if (sw->channels[id]) done += forward_from(sw, sw->channels[id], budget);
+struct mst__batch_result mst__forward_batch(struct mst_switch *sw, struct mst__switch_channel *from, uint32_t count) {
+  struct mst__outgoing *batch = sw->batch;
+  for (uint32_t i = 0; i < count; i++) {
+    batch[i].drop = mst__tx_take(&from->end, i, &batch[i].taken) ? mst__validate(&batch[i]) : MST_DROP_DESCRIPTOR;
+    if (MST_LIKELY(!batch[i].drop)) prefetch_lookups(sw, &batch[i]);
   }
-  sw->next_channel = start + 1;
-  mst__ports_flush(sw);
+  sw->surcharge = 0;
+  struct mst__batch_result done = forward_taken(sw, from, count);
+  from->stats.from_channel_packets += done.count;
+  from->stats.from_channel_bytes += done.bytes;
+  mst__deliver_publish(sw);
+  mst__tx_done(&from->end, done.count);
   return done;
 }

@@ -41,7 +41,9 @@ static int send(struct mst_switch *sw, struct mst__switch_channel *from, struct 
       return (int)mst__neighbour_wait(sw, from, port->port->ifindex, &route->hop.gateway, packet);
     mac = route->mac;
   }
-  return mst__transmit(port, mac, packet, &from->resume_bytes);
+  int result = mst__transmit(port, mac, packet, &from->resume_bytes);
+  if (result == MST__BLOCKED) from->hold = MST__HOLD_PORT;
+  return result;
 }
 
 /* Addresses that mean this host to everybody leave it by no wire. */
@@ -53,6 +55,7 @@ static enum mst_drop check_loopback(const struct mst_switch *sw, const struct ms
 }
 
 int mst__leave(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__outgoing *packet) {
+  mst__patience_note_other(sw, from, MST__RECEIVER_PORT);
   struct mst_addr source = mst__outgoing_source(packet), destination = mst__outgoing_destination(packet);
   struct mst__switch_port *port = NULL;
   struct mst__route *route = NULL;

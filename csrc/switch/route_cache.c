@@ -4,6 +4,9 @@
 
 #define LOOPBACK_MTU MST_PACKET_BYTES_MAX
 
+/* To ask the OS costs about as much as copying so many bytes. */
+#define QUESTION_CHARGE 65536u
+
 /* A wildcard when the port has none of this family. */
 static struct mst_addr own_address(const struct mst_port *port, bool ip4) {
   return ip4 ? port->addr4 : port->addr6;
@@ -49,6 +52,7 @@ struct mst__route *mst__route_find(struct mst_switch *sw, const struct mst_addr 
   if (MST_LIKELY(route->route_generation == sw->route_generation && mst_addr_equal(&route->destination, destination)))
     return route;
   *route = (struct mst__route){.destination = *destination, .route_generation = sw->route_generation};
+  sw->surcharge += QUESTION_CHARGE;
   route->error = sw->os->route(sw->os->ctx, destination, &route->hop);
   if (!route->error && !route->hop.local) route->port = port_by_ifindex(sw, route->hop.ifindex);
   return route;

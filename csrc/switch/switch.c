@@ -37,7 +37,9 @@ int mst_switch_create(const struct mst_switch_options *options, mst_switch **out
   sw->env = options->env;
   sw->os = options->os;
   sw->route_generation = sw->neighbour_generation = 1;
+  sw->deadline_ns = UINT64_MAX;
   mst__list_init(&sw->waiting);
+  mst__list_init(&sw->ready);
   sw->env.random(sw->env.ctx, &sw->lease_key, sizeof sw->lease_key);
   int error = init_tables(sw);
   if (error) {
@@ -110,6 +112,13 @@ static void free_channel(struct mst_switch *sw, struct mst__switch_channel *chan
   mst__switch_free(sw, channel, sizeof *channel);
 }
 
+static void set_options(struct mst__switch_channel *channel, const struct mst_switch_channel_options *options) {
+  channel->options = *options;
+  channel->packets_limit.rate = options->packets_per_s;
+  channel->bytes_limit.rate = options->bytes_per_s;
+  channel->limited = options->packets_per_s || options->bytes_per_s;
+}
+
 int mst_switch_attach(mst_switch *sw, mst_channel *channel, const struct mst_switch_channel_options *options,
                       unsigned *id) {
   if (options && options->size != sizeof *options) return -MST_EINVAL;
@@ -120,8 +129,9 @@ int mst_switch_attach(mst_switch *sw, mst_channel *channel, const struct mst_swi
   struct mst__switch_channel *attached = mst__switch_alloc(sw, sizeof *attached);
   if (!attached) return -MST_ENOMEM;
   attached->id = free_id;
-  if (options) attached->options = *options;
+  if (options) set_options(attached, options);
   mst__list_init(&attached->holdings);
+  mst__patience_init(sw, attached);
   error = open_end(sw, &attached->end, channel);
   if (error) {
     free_channel(sw, attached);
@@ -132,39 +142,29 @@ int mst_switch_attach(mst_switch *sw, mst_channel *channel, const struct mst_swi
   return 0;
 }
 
+/* Nobody waits for it any more. */
+static void forget_receiver(struct mst_switch *sw, const struct mst__switch_channel *gone) {
+  for (unsigned id = 0; id < sw->channel_room; id++) {
+    struct mst__switch_channel *channel = sw->channels[id];
+    if (!channel || channel->stuck_on != gone) continue;
+    channel->stuck_on = NULL;
+    if (channel->hold == MST__HOLD_RECEIVER) channel->hold = MST__HOLD_NOT;
+  }
+}
+
 void mst_switch_detach(mst_switch *sw, unsigned id) {
   struct mst__switch_channel *channel = mst__channel_of(sw, id);
   if (!channel) return;
   mst__lease_release_all(sw, channel);
   mst__neighbour_forget_channel(sw, id);
+  mst__list_remove(&channel->ready);
   sw->channels[id] = NULL;
+  forget_receiver(sw, channel);
   sw->stats.to_channel_packets += channel->stats.to_channel_packets;
   sw->stats.to_channel_bytes += channel->stats.to_channel_bytes;
   sw->stats.from_channel_packets += channel->stats.from_channel_packets;
   sw->stats.from_channel_bytes += channel->stats.from_channel_bytes;
   free_channel(sw, channel);
-}
-
-static struct mst__switch_channel *live_channel(const struct mst_switch *sw, unsigned id) {
-  struct mst__switch_channel *channel = sw->channels[id];
-  return channel && !mst__in_limbo(channel) ? channel : NULL;
-}
-
-bool mst_switch_sleep(mst_switch *sw) {
-  struct mst__switch_channel *channel;
-  bool broken, idle = true;
-  for (unsigned id = 0; id < sw->channel_room; id++)
-    if ((channel = live_channel(sw, id))) mst__bell_set(&channel->end.header->tx_bell);
-  __atomic_thread_fence(__ATOMIC_SEQ_CST);
-  for (unsigned id = 0; id < sw->channel_room && idle; id++)
-    if ((channel = live_channel(sw, id))) idle = !mst__tx_waiting(&channel->end, &broken);
-  return idle;
-}
-
-void mst_switch_wake(mst_switch *sw) {
-  struct mst__switch_channel *channel;
-  for (unsigned id = 0; id < sw->channel_room; id++)
-    if ((channel = live_channel(sw, id))) mst__bell_take(&channel->end.header->tx_bell);
 }
 
 void mst_switch_tee(mst_switch *sw, unsigned id, mst_pcap *pcap, const char *name) {

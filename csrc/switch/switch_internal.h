@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "channel_end.h"
 #include "lease.h"
+#include "limit.h"
 #include "multistack/switch.h"
 #include "tuple_table.h"
 #include "validate.h"
@@ -24,21 +25,43 @@
 /* A forwarding step that must be tried again later; other results are drop reasons, MST_DROP_NONE of them. */
 #define MST__BLOCKED (-1)
 
-/* How long, and through how many attempts, a full receiver that does not move holds up a sender before packets to it
- * are dropped. */
-#define MST__RX_PATIENCE_NS 10000000ull
-#define MST__RX_PATIENCE_ATTEMPTS 8u
+/* Why a channel that has packets waiting is not served. */
+enum mst__hold {
+  MST__HOLD_NOT,
+  MST__HOLD_RECEIVER, /* stuck_on has no room */
+  MST__HOLD_PORT,     /* a port has none */
+  MST__HOLD_LIMIT,    /* it has sent as much as it may */
+};
+
+/* A receiver's account with those whom it holds up; patience.c. */
+struct mst__patience {
+  uint32_t attempts; /* to deliver to it, all in vain, since since_ns */
+  bool over;         /* it stayed full for longer than senders wait */
+  bool harming;      /* the credit is running */
+  uint64_t since_ns, settled_ns, credit_ns;
+};
+
+/* In last_receiver: 0: none yet, a channel's id + 1, or this. */
+#define MST__RECEIVER_PORT UINT32_MAX
 
 struct mst__switch_channel {
   unsigned id;
   struct mst_switch_channel_options options;
-  bool dirty;             /* received something that is not yet published */
-  bool wedged;            /* it stayed full for longer than senders wait */
-  uint32_t full_attempts; /* to deliver to it, all in vain, since full_since_ns */
-  uint64_t full_since_ns;
+  bool dirty;            /* received something that is not yet published */
   uint32_t resume_bytes; /* of the next packet: payload that has been segmented and sent already */
+  struct mst__patience patience;
   struct mst__channel_end end;
   struct mst_switch_stats stats;
+  /* As a sender, service.c: */
+  struct mst__list ready; /* in the switch's ring of those with work */
+  int64_t deficit;        /* bytes that it may still take, or has taken too many */
+  enum mst__hold hold;
+  struct mst__switch_channel *stuck_on;
+  uint32_t last_count, last_charge; /* of its last batch */
+  bool limited;
+  struct mst__limit packets_limit, bytes_limit;
+  uint32_t last_receiver;    /* of what it sent last */
+  uint64_t others_until_ns;  /* it has sent to more than one lately */
   struct mst__list holdings; /* of_channel */
   uint32_t lease_count;      /* of holdings */
   mst_pcap *pcap;
@@ -73,7 +96,11 @@ struct mst_switch {
 
   struct mst__tuple_table tuples;
   struct mst__switch_channel **channels; /* by id, NULL: free */
-  unsigned channel_room, next_channel;
+  unsigned channel_room;
+  struct mst__list ready; /* channels with work, in the order of their turns */
+  int64_t call_charge;    /* of the process call in progress; service.c */
+  uint64_t surcharge;     /* of the packet in progress, beside its bytes: what had to be asked for it */
+  uint64_t deadline_ns;   /* when a channel that is held up may go on */
   struct mst__switch_channel *dirty[MST__BATCH * 4];
   unsigned dirty_count;
 
@@ -131,6 +158,10 @@ static inline void mst__let_go(struct mst__switch_channel *channel, struct mst__
 static inline bool mst__in_limbo(const struct mst__switch_channel *channel) {
   return !channel->end.header;
 }
+static inline struct mst__switch_channel *mst__live_channel(const struct mst_switch *sw, unsigned id) {
+  struct mst__switch_channel *channel = sw->channels[id];
+  return channel && !mst__in_limbo(channel) ? channel : NULL;
+}
 
 /* holder.c: the channel that gets the packets of a flow to a tuple that `holder` holds, and whether `channel` is (one
  * of) the holder. */
@@ -180,8 +211,25 @@ struct mst__departing {
   struct mst_iov payload[1 + MST_PACKET_IOV_MAX];
 };
 
-/* forward_channel.c: all that a channel has sent until now, before a change of what it holds. */
+/* forward_channel.c: the first `count` waiting packets, at most MST__BATCH. */
+struct mst__batch_result {
+  uint32_t count; /* forwarded or dropped; fewer than asked for: the next one has to wait */
+  uint64_t bytes; /* of those that were forwarded */
+};
+struct mst__batch_result mst__forward_batch(struct mst_switch *sw, struct mst__switch_channel *from, uint32_t count);
+/* service.c: all that a channel has sent until now, before a change of what it holds. */
 void mst__forward_waiting(struct mst_switch *sw, struct mst__switch_channel *from);
+
+/* patience.c. A receiver has no room: MST__BLOCKED, or the reason to drop. */
+void mst__patience_init(struct mst_switch *sw, struct mst__switch_channel *channel);
+int mst__patience_full(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__switch_channel *to);
+/* It has room again. */
+void mst__patience_moved(struct mst_switch *sw, struct mst__switch_channel *to);
+/* When those who wait for it may go on without it. */
+uint64_t mst__patience_end(const struct mst__switch_channel *to);
+/* `from` sends to another than before. */
+void mst__patience_note_other(struct mst_switch *sw, struct mst__switch_channel *from, uint32_t receiver);
+
 /* leave.c: out of this switch by whatever port leads on. */
 int mst__leave(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__outgoing *packet);
 /* transmit.c: push out what ports have been given. */

@@ -62,6 +62,8 @@ struct mst_switch_channel_options {
   void (*ring)(void *ctx);
   void *ring_ctx;
   uint32_t leases_max; /* tuples that it may hold, 0: any number */
+  /* What it may send, with bursts of 10 ms of it, 0: as much as its share is; the rest waits in its ring. */
+  uint64_t packets_per_s, bytes_per_s;
 };
 
 /* Channels are named by small integers. `options` may be NULL. Without a channel (NULL) the id is a limbo: it holds
@@ -113,13 +115,22 @@ int mst_switch_route(mst_switch *sw, const struct mst_addr *destination, struct 
 void mst_switch_routes_changed(mst_switch *sw);
 void mst_switch_neighbours_changed(mst_switch *sw);
 
-/* Forward up to `budget` packets from each port and channel. Returns how many were forwarded or dropped: 0 means that
- * nothing is left to do. `now_ns` stamps captures and bounds how long packets wait for a neighbour. */
+/* Forward up to `budget` packets from each port and as many from all channels together, and a few MiB at most. Returns
+ * how many were forwarded or dropped: 0 means that nothing is left to do before something moves or
+ * mst_switch_deadline. `now_ns` stamps captures, and bounds how long packets wait for a neighbour or a receiver.
+ *
+ * Channels that have something to send are served in turn, as many bytes each, with a charge for each packet. A
+ * receiver whose ring is full holds up its senders for at most 10 ms while it does not move, and those of other owners
+ * that have somebody else to talk to for at most 1 % of the time; then packets to it are dropped. */
 size_t mst_switch_process(mst_switch *sw, unsigned budget, uint64_t now_ns);
 
 /* The two halves of it, for a driver that knows which side has work. */
 size_t mst_switch_process_ports(mst_switch *sw, unsigned budget, uint64_t now_ns);
 size_t mst_switch_process_channels(mst_switch *sw, unsigned budget, uint64_t now_ns);
+
+/* When there is something to do again though nothing moves: a channel at its limit may go on, or a full receiver has
+ * been waited for long enough. In the time of now_ns; UINT64_MAX: never. Valid until the next process call. */
+uint64_t mst_switch_deadline(const mst_switch *sw);
 
 /* From now on channels ring when they have sent or released packets. False: there is something to process already, so
  * there is no reason to sleep. mst_switch_wake ends it. */
