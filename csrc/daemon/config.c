@@ -63,7 +63,12 @@ int mst__config_set_socket(struct mst__daemon_config *config, const char *path, 
 int mst__config_set_user(struct mst__daemon_config *config, const char *name, struct mst_failure *failure) {
   uint32_t uid;
   int error = mst__value_user(name, &uid, failure);
-  return error ? error : mst__value_text(name, config->user, sizeof config->user, failure);
+  if (error) return error;
+  const struct passwd *entry = getpwuid(uid);
+  if (!entry) return mst__port_fail(failure, -MST_EINVAL, "%u is no user of this system: its group is unknown", uid);
+  config->user_uid = entry->pw_uid;
+  config->user_gid = entry->pw_gid;
+  return mst__value_text(name, config->user, sizeof config->user, failure);
 }
 
 int mst__config_add_port(struct mst__daemon_config *config, const char *spec, struct mst_failure *failure) {

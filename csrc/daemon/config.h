@@ -89,13 +89,15 @@ struct mst__daemon_config {
   char ports[MST__CONFIG_PORTS_MAX][MST__CONFIG_SPEC_BYTES]; /* specs for mst_port_open */
   unsigned port_count;                                       /* 0: this host's processes among themselves */
   char user[33];                                             /* whom to become when started as root; "": nobody else */
-  uint32_t threads;                                          /* data threads */
-  uint32_t spin_us;                                          /* after work, look on for so long before sleeping */
-  uint32_t keep_s;                                           /* the keeper holds on for so long without a daemon */
-  uint32_t channels;                                         /* at most, of all users */
-  enum mst_log_level log_level;                              /* the least important that is told */
-  struct mst__limits limits;                                 /* where no section says otherwise */
-  struct mst__rule *rules;                                   /* owned */
+  uid_t user_uid;
+  gid_t user_gid;
+  uint32_t threads;             /* data threads */
+  uint32_t spin_us;             /* after work, look on for so long before sleeping */
+  uint32_t keep_s;              /* the keeper holds on for so long without a daemon */
+  uint32_t channels;            /* at most, of all users */
+  enum mst_log_level log_level; /* the least important that is told */
+  struct mst__limits limits;    /* where no section says otherwise */
+  struct mst__rule *rules;      /* owned */
   unsigned rule_count;
   struct mst__limit_section *limit_sections; /* owned */
   unsigned limit_section_count;

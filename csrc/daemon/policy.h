@@ -17,7 +17,6 @@ struct mst__peer {
   pid_t pid; /* of who connected; it may have ended */
   unsigned group_count;
   gid_t groups[MST__PEER_GROUPS_MAX]; /* of all its groups, those that the configuration names */
-  char program[16];                   /* its comm, which it chose itself: escape it; "?": unknown */
 };
 
 struct mst__policy {
