@@ -84,7 +84,7 @@ void mst__app_gone(struct mst__client *client);
                  &(struct mst__log_subject){.channel = (client)->kind == MST__CLIENT_APP ? (int)(client)->id : -1,     \
                                             .pid = (client)->peer.pid,                                                 \
                                             .uid = (client)->peer.uid,                                                 \
-                                            .program = *(client)->name ? (client)->name : (client)->peer.program},     \
+                                            .program = *(client)->name ? (client)->name : "?"},                        \
                  __VA_ARGS__)
 
 /* fault.c: memory of an app that is not there when it is touched (SIGBUS) breaks that app's channel and nothing else.
