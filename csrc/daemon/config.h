@@ -52,7 +52,7 @@ struct mst__rule {
 
 /* --- how much: a `limit` --- */
 
-enum mst__limit {
+enum mst__config_limit {
   MST__LIMIT_PACKETS_PER_S, /* that a channel sends; 0: as many as it can */
   MST__LIMIT_BYTES_PER_S,   /* the same */
   MST__LIMIT_MEMORY,        /* bytes of a channel's region */
@@ -63,13 +63,13 @@ enum mst__limit {
 };
 
 struct mst__limits {
-  uint64_t value[MST__LIMIT_COUNT]; /* by enum mst__limit */
+  uint64_t value[MST__LIMIT_COUNT]; /* by enum mst__config_limit */
 };
 
 /* What one section says; what it does not name is left to others. */
 struct mst__limit_section {
   struct mst__subject subject;
-  uint32_t named; /* bit 1 << enum mst__limit */
+  uint32_t named; /* bit 1 << enum mst__config_limit */
   struct mst__limits limits;
 };
 

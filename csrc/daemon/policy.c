@@ -150,13 +150,14 @@ bool mst__policy_may_send_icmp(const struct mst__policy *policy, const struct ms
 /* --- limits --- */
 
 /* A rate of 0 is no limit. */
-static bool is_more(enum mst__limit limit, uint64_t value, uint64_t than) {
+static bool is_more(enum mst__config_limit limit, uint64_t value, uint64_t than) {
   bool is_rate = limit == MST__LIMIT_PACKETS_PER_S || limit == MST__LIMIT_BYTES_PER_S;
   if (is_rate && (!value || !than)) return than && !value;
   return value > than;
 }
 
-static uint64_t limit_of(const struct mst__daemon_config *config, const struct mst__peer *peer, enum mst__limit limit) {
+static uint64_t limit_of(const struct mst__daemon_config *config, const struct mst__peer *peer,
+                         enum mst__config_limit limit) {
   uint64_t group_value = 0;
   bool has_group = false;
   for (unsigned i = 0; i < config->limit_section_count; i++) {
@@ -172,6 +173,7 @@ static uint64_t limit_of(const struct mst__daemon_config *config, const struct m
 
 struct mst__limits mst__policy_limits(const struct mst__policy *policy, const struct mst__peer *peer) {
   struct mst__limits limits;
-  for (unsigned i = 0; i < MST__LIMIT_COUNT; i++) limits.value[i] = limit_of(policy->config, peer, (enum mst__limit)i);
+  for (unsigned i = 0; i < MST__LIMIT_COUNT; i++)
+    limits.value[i] = limit_of(policy->config, peer, (enum mst__config_limit)i);
   return limits;
 }
