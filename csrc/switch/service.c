@@ -19,8 +19,8 @@ static void charge(struct mst_switch *sw, struct mst__switch_channel *from, cons
   if (from->deficit < -DEBT_MAX) from->deficit = -DEBT_MAX;
   from->last_count = result->count;
   from->last_charge = (uint32_t)bytes;
-  mst__limit_take(&from->packets_limit, sw->now_ns, result->count);
-  mst__limit_take(&from->bytes_limit, sw->now_ns, result->bytes);
+  mst__rate_take(&from->packets_limit, sw->now_ns, result->count);
+  mst__rate_take(&from->bytes_limit, sw->now_ns, result->bytes);
 }
 
 static uint32_t waiting_of(struct mst_switch *sw, struct mst__switch_channel *from) {
@@ -39,8 +39,8 @@ static uint32_t packets_of(const struct mst__switch_channel *from, uint64_t byte
 }
 
 static uint32_t within_limits(const struct mst_switch *sw, struct mst__switch_channel *from, uint32_t count) {
-  uint64_t packets = mst__limit_room(&from->packets_limit, sw->now_ns);
-  uint64_t bytes = mst__limit_room(&from->bytes_limit, sw->now_ns);
+  uint64_t packets = mst__rate_room(&from->packets_limit, sw->now_ns);
+  uint64_t bytes = mst__rate_room(&from->bytes_limit, sw->now_ns);
   if (count > packets) count = (uint32_t)packets;
   if (bytes != UINT64_MAX) {
     uint32_t fit = bytes ? packets_of(from, bytes) : 0;
@@ -80,7 +80,7 @@ static size_t serve(struct mst_switch *sw, struct mst__switch_channel *from, siz
 static void note_deadline(struct mst_switch *sw, const struct mst__switch_channel *from) {
   uint64_t at_ns = UINT64_MAX;
   if (from->hold == MST__HOLD_LIMIT) {
-    uint64_t packets_ns = mst__limit_at(&from->packets_limit), bytes_ns = mst__limit_at(&from->bytes_limit);
+    uint64_t packets_ns = mst__rate_at(&from->packets_limit), bytes_ns = mst__rate_at(&from->bytes_limit);
     at_ns = packets_ns > bytes_ns ? packets_ns : bytes_ns;
   } else if (from->hold == MST__HOLD_RECEIVER) {
     at_ns = mst__patience_end(from->stuck_on);

@@ -114,8 +114,8 @@ static void free_channel(struct mst_switch *sw, struct mst__switch_channel *chan
 
 static void set_options(struct mst__switch_channel *channel, const struct mst_switch_channel_options *options) {
   channel->options = *options;
-  channel->packets_limit.rate = options->packets_per_s;
-  channel->bytes_limit.rate = options->bytes_per_s;
+  channel->packets_limit.per_s = options->packets_per_s;
+  channel->bytes_limit.per_s = options->bytes_per_s;
   channel->limited = options->packets_per_s || options->bytes_per_s;
 }
 

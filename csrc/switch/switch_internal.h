@@ -6,8 +6,8 @@
 #include "base/list.h"
 #include "channel_end.h"
 #include "lease.h"
-#include "limit.h"
 #include "multistack/switch.h"
+#include "rate.h"
 #include "tuple_table.h"
 #include "validate.h"
 
@@ -59,7 +59,7 @@ struct mst__switch_channel {
   struct mst__switch_channel *stuck_on;
   uint32_t last_count, last_charge; /* of its last batch */
   bool limited;
-  struct mst__limit packets_limit, bytes_limit;
+  struct mst__rate packets_limit, bytes_limit;
   uint32_t last_receiver;    /* of what it sent last */
   uint64_t others_until_ns;  /* it has sent to more than one lately */
   struct mst__list holdings; /* of_channel */
