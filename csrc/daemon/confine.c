@@ -8,6 +8,7 @@
 #include <seccomp.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -26,6 +27,8 @@ static const char *const allowed[] = {
     "signalfd4",
     "timerfd_create",
     "timerfd_settime",
+    "nanosleep",
+    "clock_nanosleep",
     /* descriptors */
     "read",
     "readv",
@@ -75,7 +78,6 @@ static const char *const allowed[] = {
     "getgid",
     "getegid",
     "membarrier",
-    "pidfd_open",
     "restart_syscall",
     "rseq",
     "rt_sigaction",
@@ -87,24 +89,36 @@ static const char *const allowed[] = {
     "set_robust_list",
     "sigaltstack",
     "tgkill",
-    "wait4",
-    "waitid",
-    /* its own socket's name, at the end */
+    /* its sockets' names, at the end */
     "unlink",
     "unlinkat",
+    /* another keeper in the place of one that has died, which gives up yet more */
+    "capset",
+    "chdir",
+    "close_range",
+    "dup2",
+    "dup3",
+    "fork",
+    "pidfd_open",
+    "pidfd_send_signal",
+    "seccomp",
+    "setsid",
+    "socketpair",
+    "wait4",
+    "waitid",
 #ifdef __SANITIZE_ADDRESS__
     /* what the sanitizers do when the process ends */
     "clone",
-    "ptrace",
-    "prctl",
+    "getdents64",
+    "mmap",
+    "mprotect",
     "open",
     "openat",
+    "prctl",
+    "process_vm_readv",
+    "ptrace",
     "readlink",
     "readlinkat",
-    "getdents64",
-    "mprotect",
-    "mmap",
-    "process_vm_readv",
 #endif
 };
 
@@ -112,8 +126,6 @@ static const char *const allowed[] = {
 static const char *const deadly[] = {
     "execve",
     "execveat",
-    "fork",
-    "vfork",
     "ptrace",
     "process_vm_readv",
     "process_vm_writev",
@@ -156,12 +168,12 @@ static const char *const deadly[] = {
     "setgroups",
     "setfsuid",
     "setfsgid",
-    "capset",
 };
 
 #define IS(argument, value) SCMP_CMP64(argument, SCMP_CMP_EQ, (value))
 #define HAS_NOT(argument, bits) SCMP_CMP64(argument, SCMP_CMP_MASKED_EQ, (bits), 0)
-#define HAS(argument, bits) SCMP_CMP64(argument, SCMP_CMP_MASKED_EQ, (bits), (bits))
+#define NAMESPACES                                                                                                     \
+  (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
 /* Allowed with this argument. */
 static const struct {
@@ -188,10 +200,14 @@ static const struct {
     {"prlimit64", IS(1, RLIMIT_NOFILE)},
     {"setrlimit", IS(0, RLIMIT_NOFILE)},
     {"getrlimit", IS(0, RLIMIT_NOFILE)},
-#ifndef __SANITIZE_ADDRESS__
-    /* threads, but no processes; clone3 would hide which */
-    {"clone", HAS(0, CLONE_THREAD)},
-#endif
+    /* threads, and the keeper's process; clone3 would hide which namespaces they are in */
+    {"clone", HAS_NOT(0, NAMESPACES)},
+    /* it gives up what it may */
+    {"prctl", IS(0, PR_SET_NAME)},
+    {"prctl", IS(0, PR_SET_NO_NEW_PRIVS)},
+    {"prctl", IS(0, PR_SET_DUMPABLE)},
+    {"prctl", IS(0, PR_CAPBSET_READ)},
+    {"prctl", IS(0, PR_CAPBSET_DROP)},
 };
 
 /* A call that this architecture or this libseccomp does not know needs no rule. */
@@ -210,10 +226,6 @@ static int add_rules(scmp_filter_ctx filter) {
     error = add(filter, SCMP_ACT_ALLOW, allowed_with[i].name, &allowed_with[i].argument);
   for (unsigned i = 0; !error && i < sizeof deadly / sizeof *deadly; i++)
     error = add(filter, SCMP_ACT_KILL_PROCESS, deadly[i], NULL);
-#ifndef __SANITIZE_ADDRESS__
-  static const struct scmp_arg_cmp process = HAS_NOT(0, CLONE_THREAD);
-  if (!error) error = add(filter, SCMP_ACT_KILL_PROCESS, "clone", &process);
-#endif
   /* The C library then makes threads by clone. */
   return error ? error : add(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", NULL);
 }

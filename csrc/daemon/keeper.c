@@ -27,6 +27,7 @@ struct mst__keeper {
   int fd;       /* to the process; -1: there is none */
   int listener; /* a copy of what it listens at */
   int pidfd;
+  int null; /* /dev/null, for each keeper's standard streams */
   pid_t pid;
   struct mst__keeper_store store; /* what it holds, or will when `out` is sent */
   struct mst__keeper_packet out;
@@ -110,6 +111,7 @@ static int start(struct mst__keeper *keeper) {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)) return -errno;
   struct mst__keeper_seed seed = {.master = ends[1],
                                   .listener = keeper->listener,
+                                  .null = keeper->null,
                                   .keep_s = keeper->options.keep_s,
                                   .uid = keeper->options.uid,
                                   .gid = keeper->options.gid,
@@ -300,6 +302,7 @@ static void forget(struct mst__keeper *keeper) {
   close_fd(&keeper->fd);
   close_fd(&keeper->listener);
   close_fd(&keeper->pidfd);
+  close_fd(&keeper->null);
   mst__keeper_store_free(&keeper->store);
   free(keeper);
 }
@@ -316,6 +319,7 @@ int mst__keeper_open(const struct mst__keeper_options *options, struct mst__keep
     return fail(failure, -MST_ENOMEM, "out of memory");
   }
   keeper->fd = keeper->listener = keeper->pidfd = -1;
+  keeper->null = open("/dev/null", O_RDWR | O_CLOEXEC);
   keeper->options = *options;
   keeper->options.socket_path = NULL;
   snprintf(keeper->path, sizeof keeper->path, "%s" MST__KEEPER_SUFFIX, options->socket_path);

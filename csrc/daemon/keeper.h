@@ -62,6 +62,7 @@ void mst__keeper_leave(struct mst__keeper *keeper);
 /* keeper_process.c: be the keeper. All other descriptors and all rights of the process go. */
 struct mst__keeper_seed {
   int master, listener; /* its ends */
+  int null;             /* /dev/null: by now no file may be opened */
   char path[128];       /* of the listener */
   uint32_t keep_s;
   uid_t uid;

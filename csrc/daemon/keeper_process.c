@@ -2,6 +2,7 @@
  * app, or of its patience. */
 #include "keeper.h"
 #include "keeper_store.h"
+#include "privilege.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -71,14 +72,13 @@ static void raise_descriptor_limit(void) {
 }
 
 /* What else the daemon had open would outlive it. */
-static void keep_only(int *master, int *listener) {
-  int first = fcntl(*master, F_DUPFD_CLOEXEC, 5), second = fcntl(*listener, F_DUPFD_CLOEXEC, 5);
-  int null = open("/dev/null", O_RDWR);
+static void keep_only(struct mst__keeper_seed *seed) {
+  int first = fcntl(seed->master, F_DUPFD_CLOEXEC, 5), second = fcntl(seed->listener, F_DUPFD_CLOEXEC, 5);
   for (int fd = 0; fd < 3; fd++)
-    if (null < 0 || dup2(null, fd) < 0) _exit(1);
+    if (dup2(seed->null, fd) < 0) _exit(1);
   if (dup2(first, 3) < 0 || dup2(second, 4) < 0 || close_range(5, ~0u, 0)) _exit(1);
-  *master = 3;
-  *listener = 4;
+  seed->master = 3;
+  seed->listener = 4;
 }
 
 static void leave_the_group(void) {
@@ -247,10 +247,10 @@ void mst__keeper_be(const struct mst__keeper_seed *seed) {
   struct mst__keeper_seed mine = *seed;
   prctl(PR_SET_NAME, "multistack-keep", 0, 0, 0);
   leave_the_group();
-  keep_only(&mine.master, &mine.listener);
+  keep_only(&mine);
   raise_descriptor_limit();
   drop_rights(&mine);
-  if (chdir("/")) _exit(1);
+  if (chdir("/") || mst__privilege_confine(NULL)) _exit(1);
   struct keeper keeper = {.listener = mine.listener,
                           .master = mine.master,
                           .master_pid = mine.master_pid,
