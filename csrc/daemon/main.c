@@ -50,6 +50,7 @@ static int open_daemon(struct mst__daemon *daemon, struct mst_failure *failure) 
   allow_descriptors();
   mst__log_init(&daemon->log, config->log_level);
   mst__policy_open(&daemon->policy, config);
+  options.threads = config->threads;
   options.log = mst__log_env;
   options.log_ctx = &daemon->log;
   daemon->epoll = epoll_create1(EPOLL_CLOEXEC);

@@ -56,6 +56,10 @@ void mst__shared_remove(struct mst__host_stack *entry);
 /* What a stack on it asks of its surroundings. */
 struct mst_net mst__shared_net(struct mst__host_stack *entry);
 
+/* port_thread.c: give a port a thread of its own. The wrapper owns `inner` when there is no error. 0, -MST_ENOMEM,
+ * -MST_EMFILE. */
+int mst__port_thread(struct mst_port *inner, struct mst_port **out);
+
 /* env.c: memory from the C library, randomness from the kernel, the host's log. */
 void *mst__host_alloc(void *ctx, size_t bytes);
 void mst__host_free(void *ctx, void *memory, size_t bytes);

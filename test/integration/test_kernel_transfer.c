@@ -221,9 +221,11 @@ static double seconds(void) {
   return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+static bool port_thread; /* the port gets a thread of its own */
+
 static void ours_open(struct ours *o, const char *spec) {
   const char *const ports[] = {spec, NULL};
-  struct mst_host_options options = {.size = sizeof options, .ports = ports};
+  struct mst_host_options options = {.size = sizeof options, .ports = ports, .threads = port_thread ? 2 : 1};
   struct mst_failure failure = {0};
   *o = (struct ours){0};
   if (mst_host_open(&options, &o->host, &failure)) fail_msg("%s", failure.message);
@@ -394,8 +396,23 @@ static void veth_loss(void **state) {
   rig_enter(HERE);
 }
 
-/* A port of the kernel's that nobody listens on. */
-static void refused(void **state) {
+/* The same with a thread that carries the port. */
+static void veth_threaded(void **state) {
+  port_thread = true;
+  veth_ip4(state);
+  veth_ip6(state);
+  veth_loss(state);
+  port_thread = false;
+}
+
+static void lo_tap_threaded(void **state) {
+  port_thread = true;
+  lo_ip4(state);
+  tap_ip6(state);
+  port_thread = false;
+}
+
+/* A port of the kernel's that nobody listens on. */ static void refused(void **state) {
   (void)state;
   static const struct way *const ways[] = {&veth4, &veth6, &lo4, &lo6};
   for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
@@ -425,11 +442,12 @@ int main(void) {
   rig_begin();
   const struct CMUnitTest veth[] = {
       cmocka_unit_test(veth_ip4),   cmocka_unit_test(veth_ip6),  cmocka_unit_test(refused),
-      cmocka_unit_test(veth_large), cmocka_unit_test(veth_loss),
+      cmocka_unit_test(veth_large), cmocka_unit_test(veth_loss), cmocka_unit_test(veth_threaded),
   };
   const struct CMUnitTest others[] = {
-      cmocka_unit_test(lo_ip4),  cmocka_unit_test(lo_ip6),  cmocka_unit_test(lo_large),
-      cmocka_unit_test(tap_ip4), cmocka_unit_test(tap_ip6), cmocka_unit_test(tap_large),
+      cmocka_unit_test(lo_ip4),          cmocka_unit_test(lo_ip6),  cmocka_unit_test(lo_large),
+      cmocka_unit_test(tap_ip4),         cmocka_unit_test(tap_ip6), cmocka_unit_test(tap_large),
+      cmocka_unit_test(lo_tap_threaded),
   };
   int failed = cmocka_run_group_tests_name("veth", veth, veth_up, veth_down);
   return failed + cmocka_run_group_tests_name("lo and tap", others, NULL, NULL);

@@ -24,6 +24,7 @@ struct mst_host_options {
   const char *trace_path; /* write the event trace of all stacks (TRACE.md); NULL: to where the environment's
                              MULTISTACK_TRACE says, if it is set */
   bool embedded;          /* never attach to a multistackd */
+  unsigned threads;       /* for moving packets: 0 or 1: the caller's alone; of more, each carries a port, in order */
 };
 
 /* Open the ports and make a switch, or attach to a multistackd: to the one that `ports` names, else, unless `embedded`
