@@ -69,7 +69,7 @@ static inline struct mst__batch_result forward_taken(struct mst_switch *sw, stru
     if (result == MST__BLOCKED) break;
     from->resume_bytes = 0;
     if (MST_UNLIKELY(result != MST_DROP_NONE))
-      mst__count_drop(sw, from, (enum mst_drop)result);
+      mst__blame(sw, from, (enum mst_drop)result);
     else
       done.bytes += packet->taken.len;
     if (MST_UNLIKELY(from->pcap != NULL) && packet->drop != MST_DROP_DESCRIPTOR) tee_outgoing(sw, from, packet);

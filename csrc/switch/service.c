@@ -26,7 +26,7 @@ static void charge(struct mst_switch *sw, struct mst__switch_channel *from, cons
 static uint32_t waiting_of(struct mst_switch *sw, struct mst__switch_channel *from) {
   bool broken;
   uint32_t waiting = mst__tx_waiting(&from->end, &broken);
-  if (MST_UNLIKELY(broken)) mst__count_drop(sw, from, MST_DROP_DESCRIPTOR);
+  if (MST_UNLIKELY(broken)) mst__blame(sw, from, MST_DROP_DESCRIPTOR);
   return waiting;
 }
 

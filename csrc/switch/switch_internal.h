@@ -60,6 +60,9 @@ struct mst__switch_channel {
   uint32_t last_count, last_charge; /* of its last batch */
   bool limited;
   struct mst__rate packets_limit, bytes_limit;
+  uint32_t abuse_points; /* at abuse_at_ns; abuse.c */
+  bool abusive;
+  uint64_t abuse_at_ns;
   uint32_t last_receiver;    /* of what it sent last */
   uint64_t others_until_ns;  /* it has sent to more than one lately */
   struct mst__list holdings; /* of_channel */
@@ -219,6 +222,9 @@ struct mst__batch_result {
 struct mst__batch_result mst__forward_batch(struct mst_switch *sw, struct mst__switch_channel *from, uint32_t count);
 /* service.c: all that a channel has sent until now, before a change of what it holds. */
 void mst__forward_waiting(struct mst_switch *sw, struct mst__switch_channel *from);
+
+/* abuse.c: count a drop of what a channel has sent, and hold it against it. */
+void mst__blame(struct mst_switch *sw, struct mst__switch_channel *channel, enum mst_drop reason);
 
 /* patience.c. A receiver has no room: MST__BLOCKED, or the reason to drop. */
 void mst__patience_init(struct mst_switch *sw, struct mst__switch_channel *channel);

@@ -132,6 +132,14 @@ size_t mst_switch_process_channels(mst_switch *sw, unsigned budget, uint64_t now
  * been waited for long enough. In the time of now_ns; UINT64_MAX: never. Valid until the next process call. */
 uint64_t mst_switch_deadline(const mst_switch *sw);
 
+/* A channel has done again and again what no honest stack does: impossible ring indices or descriptors, malformed
+ * packets, sources that it does not hold. A few mistakes are counted as drops and forgotten with time. Once true it
+ * stays true. */
+bool mst_switch_is_abusive(const mst_switch *sw, unsigned id);
+/* Hold something else against a channel: an impossible descriptor has 100 points, a forged source 1; with 10,000 it is
+ * abusive, and 1,000 are forgotten in a second. In the time of the last process call. */
+void mst_switch_blame(mst_switch *sw, unsigned id, unsigned points);
+
 /* From now on channels ring when they have sent or released packets. False: there is something to process already, so
  * there is no reason to sleep. mst_switch_wake ends it. */
 bool mst_switch_sleep(mst_switch *sw);
