@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,10 +25,11 @@
 #define CONNECTS 10    /* while keepers come and go */
 
 struct mst__keeper {
+  int nursery; /* to the nursery */
+  pid_t nursery_pid;
   int fd;       /* to the process; -1: there is none */
   int listener; /* a copy of what it listens at */
   int pidfd;
-  int null; /* /dev/null, for each keeper's standard streams */
   pid_t pid;
   struct mst__keeper_store store; /* what it holds, or will when `out` is sent */
   struct mst__keeper_packet out;
@@ -70,6 +72,12 @@ static void close_fd(int *fd) {
   *fd = -1;
 }
 
+/* Of whoever has a copy. */
+static void hang_up(int *fd) {
+  if (*fd >= 0) shutdown(*fd, SHUT_RDWR);
+  close_fd(fd);
+}
+
 /* --- starting one ------------------------------------------------------------------------------------------------ */
 
 static int pidfd_of(pid_t pid) {
@@ -82,20 +90,11 @@ static void limit_waiting(int fd) {
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &answers, sizeof answers);
 }
 
-/* Take the process in: a child is waited for, an adopted one is its parent's. */
-static void reap(struct mst__keeper *keeper, int wait_ms) {
-  struct pollfd ended = {.fd = keeper->pidfd, .events = POLLIN};
-  siginfo_t info;
-  if (keeper->pidfd < 0) return;
-  if (poll(&ended, 1, wait_ms) == 1) waitid(P_PIDFD, (id_t)keeper->pidfd, &info, WEXITED | WNOHANG);
-  close_fd(&keeper->pidfd);
-}
-
 /* Whatever it was that failed, the process is of no use any more. */
 static void bury(struct mst__keeper *keeper) {
   close_fd(&keeper->fd);
   if (keeper->pidfd >= 0) syscall(SYS_pidfd_send_signal, keeper->pidfd, SIGKILL, NULL, 0);
-  reap(keeper, END_MS);
+  close_fd(&keeper->pidfd);
   keeper->pid = 0;
 }
 
@@ -106,33 +105,51 @@ static int hear(int fd) {
 }
 
 /* 0 or -errno. */
+static int start_nursery(struct mst__keeper *keeper) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)) return -errno;
+  pid_t pid = fork();
+  if (!pid) mst__keeper_nursery(ends[1], keeper->options.uid, keeper->options.gid);
+  int error = pid < 0 ? -errno : 0;
+  close(ends[1]);
+  limit_waiting(ends[0]);
+  keeper->nursery = ends[0];
+  keeper->nursery_pid = pid;
+  return error;
+}
+
+/* Have one born whose end of the socket is `end`. 0 or -errno. */
+static int ask_nursery(struct mst__keeper *keeper, int end) {
+  struct mst__keeper_seed seed = {.keep_s = keeper->options.keep_s, .master_pid = (uint32_t)getpid()};
+  const int fds[2] = {end, keeper->listener};
+  struct mst__keeper_record record = {
+      .type = MST__KEEPER_START, .value = &seed, .value_bytes = sizeof seed, .fds = fds, .fd_count = 2};
+  uint32_t pid = 0;
+  bool lost;
+  strcpy(seed.path, keeper->path);
+  mst__keeper_clear(&heard);
+  mst__keeper_put(&heard, &record);
+  int error = mst__keeper_send(keeper->nursery, &heard);
+  if (!error) error = hear(keeper->nursery);
+  if (!error && mst__keeper_next(&heard, &record, &lost) && record.value_bytes == sizeof pid)
+    memcpy(&pid, record.value, sizeof pid);
+  keeper->pid = (pid_t)pid;
+  return error || pid ? error : -EAGAIN;
+}
+
+/* 0 or -errno. */
 static int start(struct mst__keeper *keeper) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)) return -errno;
-  struct mst__keeper_seed seed = {.master = ends[1],
-                                  .listener = keeper->listener,
-                                  .null = keeper->null,
-                                  .keep_s = keeper->options.keep_s,
-                                  .uid = keeper->options.uid,
-                                  .gid = keeper->options.gid,
-                                  .master_pid = getpid()};
-  memcpy(seed.path, keeper->path, sizeof seed.path);
   fcntl(ends[1], F_SETFL, O_NONBLOCK);
-  pid_t pid = fork();
-  if (!pid) mst__keeper_be(&seed);
-  int error = pid < 0 ? -errno : 0;
+  int error = ask_nursery(keeper, ends[1]);
   close(ends[1]);
-  if (error) {
-    close(ends[0]);
-    return error;
-  }
   limit_waiting(ends[0]);
-  error = hear(ends[0]); /* that it has dropped its rights and is ready */
   keeper->fd = ends[0];
-  keeper->pid = pid;
-  keeper->pidfd = pidfd_of(pid);
+  keeper->pidfd = error ? -1 : pidfd_of(keeper->pid);
   keeper->born_s = clock_s();
   mst__keeper_clear(&keeper->out);
+  if (!error) error = hear(ends[0]); /* that it is ready */
   if (error) bury(keeper);
   return error;
 }
@@ -299,10 +316,11 @@ static int adopt_or_start(struct mst__keeper *keeper, struct mst_failure *failur
 }
 
 static void forget(struct mst__keeper *keeper) {
-  close_fd(&keeper->fd);
+  hang_up(&keeper->nursery); /* which ends it */
+  if (keeper->nursery_pid > 0) waitpid(keeper->nursery_pid, NULL, 0);
+  hang_up(&keeper->fd);
   close_fd(&keeper->listener);
   close_fd(&keeper->pidfd);
-  close_fd(&keeper->null);
   mst__keeper_store_free(&keeper->store);
   free(keeper);
 }
@@ -318,12 +336,16 @@ int mst__keeper_open(const struct mst__keeper_options *options, struct mst__keep
     free(keeper);
     return fail(failure, -MST_ENOMEM, "out of memory");
   }
-  keeper->fd = keeper->listener = keeper->pidfd = -1;
-  keeper->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  keeper->nursery = keeper->fd = keeper->listener = keeper->pidfd = -1;
   keeper->options = *options;
   keeper->options.socket_path = NULL;
   snprintf(keeper->path, sizeof keeper->path, "%s" MST__KEEPER_SUFFIX, options->socket_path);
-  int error = -EAGAIN;
+  int error = start_nursery(keeper);
+  if (error) {
+    forget(keeper);
+    return fail(failure, -MST_EAGAIN, "cannot start a process: %s", strerror(-error));
+  }
+  error = -EAGAIN;
   for (int i = 0; i < CONNECTS && error == -EAGAIN; i++) error = adopt_or_start(keeper, failure);
   if (error == -EAGAIN) error = fail(failure, -MST_EBUSY, "%s: other daemons start at the same time", keeper->path);
   if (error) {
@@ -403,8 +425,11 @@ void mst__keeper_end(struct mst__keeper *keeper) {
   if (keeper->fd >= 0) {
     mst__keeper_clear(&keeper->out);
     tell(keeper, &(struct mst__keeper_record){.type = MST__KEEPER_END});
-    if (send_out(keeper)) bury(keeper);
-    reap(keeper, END_MS);
+    struct pollfd ended = {.fd = keeper->pidfd, .events = POLLIN};
+    if (send_out(keeper))
+      bury(keeper);
+    else if (ended.fd >= 0)
+      poll(&ended, 1, END_MS);
   }
   unlink(keeper->path); /* of one that was killed, or had no right to */
   forget(keeper);

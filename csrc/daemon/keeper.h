@@ -8,7 +8,11 @@
  * What it holds are records: a key, a value, and descriptors. A key's first byte is its kind. The keeper knows one: of
  * an app the first descriptor is a pidfd.
  *
- * It listens beside the control socket, and so also tells a second daemon that there is one already. */
+ * It listens beside the control socket, and so also tells a second daemon that there is one already.
+ *
+ * Keepers are born of another small process, the nursery, which the daemon starts first of all and which ends with it:
+ * so a keeper that was killed can be replaced by a daemon that may start no processes itself any more, and it has
+ * nothing of the daemon's memory. */
 #ifndef MST_DAEMON_KEEPER_H
 #define MST_DAEMON_KEEPER_H
 
@@ -31,9 +35,9 @@ struct mst__keeper_options {
   void (*log)(void *ctx, enum mst_log_level level, const char *line);
 };
 
-/* Adopt the keeper that a dead daemon has left at this socket, or start one. The daemon calls it before it has threads
- * and while it has its privileges. Strings of the options are copied. 0, -MST_EBUSY (a daemon with that socket runs;
- * `failure` has its pid), -MST_EPERM (it is another user's), -MST_EPROTO (of a build that is not understood) ... */
+/* Adopt the keeper that a dead daemon has left at this socket, or start one. The daemon calls it first of all: it
+ * forks. Strings of the options are copied. 0, -MST_EBUSY (a daemon with that socket runs; `failure` has its pid),
+ * -MST_EPERM (it is another user's), -MST_EPROTO (of a build that is not understood) ... */
 int mst__keeper_open(const struct mst__keeper_options *options, struct mst__keeper **out, struct mst_failure *failure);
 
 /* What an adopted keeper holds: the descriptors are the callee's from here on, and stay held until they are dropped; it
@@ -59,16 +63,17 @@ void mst__keeper_end(struct mst__keeper *keeper);
 /* Leave everything to the keeper, for another daemon to adopt, once this process has ended. */
 void mst__keeper_leave(struct mst__keeper *keeper);
 
-/* keeper_process.c: be the keeper. All other descriptors and all rights of the process go. */
+/* What a keeper begins with. */
 struct mst__keeper_seed {
-  int master, listener; /* its ends */
-  int null;             /* /dev/null: by now no file may be opened */
-  char path[128];       /* of the listener */
-  uint32_t keep_s;
-  uid_t uid;
-  gid_t gid;
-  pid_t master_pid;
+  uint32_t keep_s, master_pid;
+  char path[112]; /* where it listens */
 };
-_Noreturn void mst__keeper_be(const struct mst__keeper_seed *seed);
+
+/* keeper_process.c: be the keeper. `master` does not block. */
+_Noreturn void mst__keeper_be(const struct mst__keeper_seed *seed, int master, int listener);
+
+/* keeper_nursery.c: be the nursery of which keepers are born. All other descriptors and all rights of the process go.
+ */
+_Noreturn void mst__keeper_nursery(int master, uid_t uid, gid_t gid);
 
 #endif

@@ -2,23 +2,13 @@
  * app, or of its patience. */
 #include "keeper.h"
 #include "keeper_store.h"
-#include "privilege.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-#define FDS_WANTED (2u * MST__KEEPER_HELD_MAX)
 
 struct keeper {
   int listener, master; /* master -1: none */
@@ -46,49 +36,6 @@ static uint64_t clock_ns(void) {
 static _Noreturn void end(const struct keeper *keeper) {
   unlink(keeper->path);
   _exit(0);
-}
-
-/* --- becoming it ------------------------------------------------------------------------------------------------- */
-
-static void drop_rights(const struct mst__keeper_seed *seed) {
-  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-  struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
-  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  for (unsigned long capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
-    prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
-  if (!geteuid() &&
-      (setgroups(0, NULL) || setresgid(seed->gid, seed->gid, seed->gid) || setresuid(seed->uid, seed->uid, seed->uid)))
-    _exit(1);
-  if (syscall(SYS_capset, &header, none)) _exit(1);
-  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-}
-
-static void raise_descriptor_limit(void) {
-  struct rlimit limit, wanted = {FDS_WANTED, FDS_WANTED};
-  if (getrlimit(RLIMIT_NOFILE, &limit)) return;
-  if (limit.rlim_max < FDS_WANTED && !setrlimit(RLIMIT_NOFILE, &wanted)) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-/* What else the daemon had open would outlive it. */
-static void keep_only(struct mst__keeper_seed *seed) {
-  int first = fcntl(seed->master, F_DUPFD_CLOEXEC, 5), second = fcntl(seed->listener, F_DUPFD_CLOEXEC, 5);
-  for (int fd = 0; fd < 3; fd++)
-    if (dup2(seed->null, fd) < 0) _exit(1);
-  if (dup2(first, 3) < 0 || dup2(second, 4) < 0 || close_range(5, ~0u, 0)) _exit(1);
-  seed->master = 3;
-  seed->listener = 4;
-}
-
-static void leave_the_group(void) {
-  static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT};
-  sigset_t none;
-  setsid();
-  for (int number = 1; number < SIGRTMIN; number++) signal(number, SIG_DFL);
-  for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* --- without a master -------------------------------------------------------------------------------------------- */
@@ -243,21 +190,14 @@ static void wait_and_serve(struct keeper *keeper) {
   if (called) candidate(keeper);
 }
 
-void mst__keeper_be(const struct mst__keeper_seed *seed) {
-  struct mst__keeper_seed mine = *seed;
-  prctl(PR_SET_NAME, "multistack-keep", 0, 0, 0);
-  leave_the_group();
-  keep_only(&mine);
-  raise_descriptor_limit();
-  drop_rights(&mine);
-  if (chdir("/") || mst__privilege_confine(NULL)) _exit(1);
-  struct keeper keeper = {.listener = mine.listener,
-                          .master = mine.master,
-                          .master_pid = mine.master_pid,
+void mst__keeper_be(const struct mst__keeper_seed *seed, int master, int listener) {
+  struct keeper keeper = {.listener = listener,
+                          .master = master,
+                          .master_pid = (pid_t)seed->master_pid,
                           .adopted = true,
-                          .uid = mine.uid,
-                          .keep_s = mine.keep_s,
-                          .path = mine.path};
-  if (mst__keeper_store_init(&keeper.store, true) || answer(keeper.master, MST__KEEPER_ALL, NULL, 0, NULL)) _exit(1);
+                          .uid = geteuid(),
+                          .keep_s = seed->keep_s,
+                          .path = seed->path};
+  if (mst__keeper_store_init(&keeper.store, true) || answer(master, MST__KEEPER_ALL, NULL, 0, NULL)) _exit(1);
   for (;;) wait_and_serve(&keeper);
 }

@@ -23,6 +23,8 @@ enum mst__keeper_type {
   MST__KEEPER_MORE,     /* new master: the next packet of what is held; value is struct mst__keeper_more */
   MST__KEEPER_ALL,      /* keeper: there is no more; it obeys from here on */
   MST__KEEPER_FULL,     /* keeper: this key is not held, for want of descriptors or memory */
+  MST__KEEPER_START,    /* to the nursery: a keeper; struct mst__keeper_seed, the keeper's end, where it listens */
+  MST__KEEPER_STARTED,  /* nursery: its pid (uint32_t), 0: it could not be started */
 };
 
 struct mst__keeper_welcome {

