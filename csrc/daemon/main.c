@@ -2,13 +2,13 @@
 #include "config.h"
 #include "daemon.h"
 #include "host/host_internal.h"
+#include "privilege.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -20,14 +20,6 @@ static void signalled(struct mst__daemon *daemon, struct mst__watch *watch) {
 static void packets_ready(struct mst__daemon *daemon, struct mst__watch *watch) {
   (void)daemon;
   (void)watch; /* the loop processes the host next */
-}
-
-/* A program has a few descriptors here, and the kernel's default is for a thousand. */
-static void allow_descriptors(void) {
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit)) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int watch_signals(struct mst__daemon *daemon) {
@@ -47,8 +39,6 @@ static int open_daemon(struct mst__daemon *daemon, struct mst_failure *failure) 
   const char *ports[MST__CONFIG_PORTS_MAX + 1] = {0};
   for (unsigned i = 0; i < config->port_count; i++) ports[i] = config->ports[i];
   struct mst_host_options options = {.size = sizeof options, .ports = ports, .embedded = true};
-  allow_descriptors();
-  mst__log_init(&daemon->log, config->log_level);
   mst__policy_open(&daemon->policy, config);
   options.threads = config->threads;
   options.log = mst__log_env;
@@ -68,6 +58,14 @@ static int open_daemon(struct mst__daemon *daemon, struct mst_failure *failure) 
   return error;
 }
 
+static int give_up_rights(struct mst__daemon *daemon, struct mst_failure *failure) {
+  char summary[MST__PRIVILEGE_SUMMARY_BYTES];
+  int error = mst__privilege_drop(daemon->config, summary, failure);
+  if (!error) error = mst__privilege_confine(failure);
+  if (!error) mst__log(&daemon->log, MST_LOG_INFO, "%s", summary);
+  return error;
+}
+
 static void close_daemon(struct mst__daemon *daemon) {
   while (!mst__list_empty(&daemon->clients))
     mst__client_close(MST__CONTAINER(daemon->clients.next, struct mst__client, node));
@@ -80,7 +78,10 @@ static int run(const struct mst__daemon_config *config) {
   static struct mst__daemon daemon;
   struct mst_failure failure = {0};
   daemon.config = config;
-  int error = open_daemon(&daemon, &failure);
+  mst__log_init(&daemon.log, config->log_level);
+  int error = mst__privilege_prepare(config, &failure);
+  if (!error) error = open_daemon(&daemon, &failure);
+  if (!error) error = give_up_rights(&daemon, &failure);
   if (error) {
     mst__log(&daemon.log, MST_LOG_ERROR, "%s", failure.message);
   } else {
