@@ -10,11 +10,13 @@ static void rack_init(struct mst_conn *conn) {
   conn->recovery.rack.fack = conn->snd_una;
 }
 
-/* Step 2: whether what arrived may have been an earlier transmission than the last. */
-static bool ambiguous(const struct mst_conn *conn, const struct mst__sent *sent, const struct mst__ack *ack) {
+/* Step 2: whether what arrived may have been an earlier transmission than the last. The echo tells it of what SND.UNA
+ * has passed. With a SACK block it indicates nothing, since it is of what arrived in order before (RFC 7323 4.3). */
+static bool ambiguous(const struct mst_conn *conn, const struct mst__sent *sent, uint32_t end,
+                      const struct mst__ack *ack) {
   uint64_t now_ns = conn->stack->now_ns;
   if (!(sent->flags & MST__SENT_RETRANSMITTED)) return false;
-  if (conn->ts_ok && ack->tcp->options.has & MST__HAS_TIMESTAMPS) {
+  if (conn->ts_ok && ack->tcp->options.has & MST__HAS_TIMESTAMPS && mst__seq_le(end, conn->snd_una)) {
     uint32_t sent_ts = (uint32_t)(sent->sent_ns / MST__MS) + conn->ts_offset;
     if (mst__seq_lt(ack->tcp->options.tsecr, sent_ts)) return true;
   }
@@ -32,7 +34,7 @@ static void rack_on_delivered(struct mst_conn *conn, const struct mst__sent *sen
     r->reordered++;
     conn->stack->stats.tcp_sack_reorder++;
   }
-  if (ambiguous(conn, sent, ack)) return;
+  if (ambiguous(conn, sent, end, ack)) return;
   /* Of this ACK's segments the one sent last, be it a late one. */
   if (ack->newest_sent_ns == sent->sent_ns && ack->newest_end == end)
     r->rack.rtt_ns = conn->stack->now_ns - sent->sent_ns;
