@@ -77,7 +77,6 @@ static int ask(struct mst_attach *attach) {
 
 void mst__attach_lost(struct mst_attach *attach) {
   close_fd(&attach->control);
-  close_fd(&attach->doorbell);
   close_fd(&attach->bell);
   attach->rings = 0;
   if (attach->state == MST__ATTACH_UP) attach->retry_after_ns = 0; /* at once the first time: it may be an upgrade */
@@ -90,8 +89,7 @@ void mst__attach_lost(struct mst_attach *attach) {
 /* WELCOME is in attach->received. */
 static int settle(struct mst_attach *attach) {
   const struct mst__control_welcome *welcome = (const void *)attach->received.message.bytes;
-  attach->doorbell = attach->received.fds[0];
-  attach->bell = attach->received.fds[1];
+  attach->bell = attach->received.fds[0];
   attach->received.fd_count = 0;
   memcpy(attach->token, welcome->token, sizeof attach->token);
   attach->route_generation++;
@@ -153,7 +151,7 @@ int mst_attach_open(const struct mst_attach_options *options, mst_attach **out, 
   if (options && options->size != sizeof *options) return fail(failure, -MST_EINVAL, "options.size", path, "");
   struct mst_attach *attach = calloc(1, sizeof *attach);
   if (!attach) return fail(failure, -MST_ENOMEM, "attaching", path, "");
-  attach->control = attach->doorbell = attach->bell = -1;
+  attach->control = attach->bell = -1;
   attach->wait_fd = epoll_create1(EPOLL_CLOEXEC);
   set_options(attach, options);
   attach->path = strdup(path);
@@ -174,7 +172,6 @@ int mst_attach_open(const struct mst_attach_options *options, mst_attach **out, 
 void mst_attach_close(mst_attach *attach) {
   if (!attach) return;
   close_fd(&attach->control);
-  close_fd(&attach->doorbell);
   close_fd(&attach->bell);
   close_fd(&attach->wait_fd);
   mst_channel_destroy(attach->channel);
@@ -211,7 +208,7 @@ static bool take_rings(struct mst_attach *attach) {
   bool rung = mst_channel_wake(attach->channel);
   if (rung) attach->rings++;
   if (!attach->rings || attach->bell < 0) return rung;
-  ssize_t got = read(attach->bell, bytes, attach->rings < sizeof bytes ? attach->rings : sizeof bytes);
+  ssize_t got = recv(attach->bell, bytes, attach->rings < sizeof bytes ? attach->rings : sizeof bytes, MSG_DONTWAIT);
   if (got > 0) attach->rings -= (unsigned)got;
   return rung;
 }
@@ -269,8 +266,8 @@ void mst_attach_process(mst_attach *attach, uint64_t now_ns) {
 
 void mst_attach_flush(mst_attach *attach) {
   if (attach->state != MST__ATTACH_UP || !mst_channel_must_ring(attach->channel)) return;
-  ssize_t written = write(attach->doorbell, "", 1);
-  (void)written; /* full: the daemon has been rung before and has not looked yet */
+  ssize_t sent = send(attach->bell, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+  (void)sent; /* full: the daemon has been rung before and has not looked yet; gone: the control socket tells */
 }
 
 bool mst_attach_sleep(mst_attach *attach) {

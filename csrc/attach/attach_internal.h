@@ -42,10 +42,9 @@ struct mst_attach {
 
   enum mst__attach_state state;
   int control;        /* the socket, or -1 */
-  int doorbell;       /* pipe: written to ring the daemon */
-  int bell;           /* pipe: readable when the daemon has rung */
+  int bell;           /* socket: written to ring the daemon, readable when it has rung */
   int wait_fd;        /* epoll of `control` and `bell` */
-  unsigned rings;     /* in the pipe, or about to be */
+  unsigned rings;     /* in `bell`, or about to be */
   bool asleep;        /* the caller has said so */
   uint64_t looked_ns; /* for news */
   uint32_t serial;

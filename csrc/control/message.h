@@ -24,7 +24,7 @@
  * array whose length the message tells. */
 #define MST__CONTROL_MAP(X)                                                                                            \
   X(HELLO, 1, mst__control_hello, 1)               /* app: attach me; with the region's memfd */                       \
-  X(WELCOME, 2, mst__control_welcome, 2)           /* with doorbells: pipe to ring, pipe to be rung by */           \
+  X(WELCOME, 2, mst__control_welcome, 1)           /* with a bell: a socket to ring and to be rung by */               \
   X(REFUSED, 3, mst__control_refused, 0)           /* daemon: no, and why; it hangs up */                              \
   X(LEASE, 4, mst__control_lease, 0)               /* app: hold this tuple */                                          \
   X(LEASED, 5, mst__control_leased, 0)             /* daemon: 0 or the error, and the tuple */                         \

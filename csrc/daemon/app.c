@@ -46,16 +46,14 @@ static int open_channel(struct mst__client *client, const struct mst__control_he
 static void welcome(struct mst__client *client, uint32_t serial, uint16_t version) {
   struct mst__control_welcome welcome = {
       .header = {.type = MST__CONTROL_WELCOME, .serial = serial}, .version = version, .channel = client->id};
-  int fds[2];
-  int error = mst__bells_make(client, fds);
-  if (error) {
-    mst__client_refuse(client, serial, error, "making doorbells: %s", mst_strerror(error));
-    return;
-  }
+  int app_bell = -1;
+  int error = mst__bell_make(client, &app_bell);
   memcpy(welcome.token, client->token, sizeof welcome.token);
-  if (mst__control_send(client->control.fd, &welcome, sizeof welcome, fds, 2, true)) mst__client_close(client);
-  close(fds[0]);
-  close(fds[1]);
+  if (error)
+    mst__client_refuse(client, serial, error, "making its bell: %s", mst_strerror(error));
+  else if (mst__control_send(client->control.fd, &welcome, sizeof welcome, &app_bell, 1, true))
+    mst__client_close(client);
+  if (app_bell >= 0) close(app_bell);
 }
 
 /* Its user's, without those of watchers. */

@@ -35,10 +35,9 @@ struct mst__client {
   char name[MST__CONTROL_NAME_BYTES];
   uint8_t token[MST__CONTROL_TOKEN_BYTES];
   mst_channel *channel;
-  unsigned id;                /* of the channel in the switch */
-  struct mst__watch doorbell; /* pipe: readable when the app has rung */
-  int bell;                   /* pipe: written to ring the app */
-  uint8_t *region;            /* the channel's, mapped here */
+  unsigned id;            /* of the channel in the switch */
+  struct mst__watch bell; /* between the daemon and the app: see bell.c */
+  uint8_t *region;        /* the channel's, mapped here */
   size_t region_bytes;
   volatile sig_atomic_t broken; /* some of the region's memory could not be had: see fault.c */
 };
@@ -93,8 +92,8 @@ int mst__fault_catch(struct mst__daemon *daemon);
 /* Close the clients whose memory was not there. */
 void mst__fault_close_broken(struct mst__daemon *daemon);
 
-/* bells.c: the doorbells between the daemon and an app. `app_fds` are the app's ends, to be closed when sent. */
-int mst__bells_make(struct mst__client *client, int app_fds[2]);
+/* bell.c: `app_fd` is the app's end, to be closed when it is sent. */
+int mst__bell_make(struct mst__client *client, int *app_fd);
 void mst__bell_ring(void *client);
 
 #endif

@@ -24,11 +24,11 @@ int mst__privilege_prepare(const struct mst__daemon_config *config, struct mst_f
 int mst__privilege_drop(const struct mst__daemon_config *config, char summary[MST__PRIVILEGE_SUMMARY_BYTES],
                         struct mst_failure *failure);
 
-/* The system calls that are left are those that packets, channels, leases and another keeper take: no file is opened, no
- * program executed, no code mapped. A call that nobody makes by accident (exec, ptrace, mount, another user id ...) ends
- * the process: it is an attack under way, and the keeper and the service manager see to it that a fresh daemon goes on.
- * Any other fails with EPERM and is logged by the kernel: a libc that does something in a new way must not cost everybody
- * their network. For all threads, and those to come. 0 or -MST_ENOSYS, -MST_ENOMEM. */
+/* The system calls that are left are those that packets, channels, leases and another keeper take: no file is opened,
+ * no program executed, no code mapped. A call that nobody makes by accident (exec, ptrace, mount, another user id ...)
+ * ends the process: it is an attack under way, and the keeper and the service manager see to it that a fresh daemon
+ * goes on. Any other fails with EPERM and is logged by the kernel: a libc that does something in a new way must not
+ * cost everybody their network. For all threads, and those to come. 0 or -MST_ENOSYS, -MST_ENOMEM. */
 int mst__privilege_confine(struct mst_failure *failure);
 
 #endif

@@ -25,8 +25,7 @@ void mst__client_close(struct mst__client *client) {
   if (client->kind == MST__CLIENT_APP) mst__app_gone(client);
   client->kind = MST__CLIENT_GONE;
   close_fd(&client->control.fd);
-  close_fd(&client->doorbell.fd);
-  close_fd(&client->bell);
+  close_fd(&client->bell.fd);
   mst__list_remove(&client->node);
   mst__list_push_back(&daemon->gone, &client->node);
   daemon->client_count--;
@@ -103,7 +102,7 @@ static void listener_ready(struct mst__daemon *daemon, struct mst__watch *watch)
   }
   client->daemon = daemon;
   client->control = (struct mst__watch){.ready = client_ready, .client = client, .fd = fd};
-  client->doorbell.fd = client->bell = -1;
+  client->bell.fd = -1;
   client->since_ns = daemon->now_ns;
   mst__list_push_back(&daemon->clients, &client->node);
   daemon->client_count++;

@@ -54,6 +54,7 @@ static inline void daemon_start(struct daemon_rig *rig, const char *const *argum
     dup2(log[1], STDERR_FILENO);
     close(log[0]);
     close(log[1]);
+    if (getenv("RIG_DAEMON")) argv[0] = getenv("RIG_DAEMON");
     execv(argv[0], (char *const *)(uintptr_t)argv);
     rig_fail(argv[0]);
   }
