@@ -78,6 +78,7 @@ static int ask(struct mst_attach *attach) {
 void mst__attach_lost(struct mst_attach *attach) {
   close_fd(&attach->control);
   close_fd(&attach->bell);
+  mst__attach_forget_sockets(attach);
   attach->rings = 0;
   if (attach->state == MST__ATTACH_UP) attach->retry_after_ns = 0; /* at once the first time: it may be an upgrade */
   attach->state = MST__ATTACH_DOWN;
@@ -140,8 +141,6 @@ static void set_options(struct mst_attach *attach, const struct mst_attach_optio
   if (!channel->rx_bytes) channel->rx_bytes = 2u << 20;
   if (!channel->arena_bytes) channel->arena_bytes = ARENA_BYTES;
   attach->wait_ms = options && options->wait_ms ? options->wait_ms : WAIT_MS;
-  attach->sockets = options ? options->sockets : NULL;
-  attach->sockets_ctx = options ? options->sockets_ctx : NULL;
   const char *name = options && options->name ? options->name : program_invocation_short_name;
   snprintf(attach->name, sizeof attach->name, "%s", name);
 }
@@ -176,6 +175,7 @@ void mst_attach_close(mst_attach *attach) {
   close_fd(&attach->wait_fd);
   mst_channel_destroy(attach->channel);
   mst__attach_leases_free(attach);
+  mst__attach_forget_sockets(attach);
   free(attach->path);
   free(attach);
 }
@@ -236,21 +236,6 @@ static void take_messages(struct mst_attach *attach) {
   }
 }
 
-static void tell_sockets(struct mst_attach *attach) {
-  struct mst__control_text *text = (void *)attach->received.message.bytes;
-  size_t room = sizeof text->text;
-  int length =
-      attach->sockets ? attach->sockets(attach->sockets_ctx, text->text, room) : snprintf(text->text, room, "[]");
-  attach->sockets_asked = false;
-  /* What does not fit one message is not told in part, which would be no JSON. */
-  if (length < 0 || (size_t)length >= room) length = snprintf(text->text, room, "[]");
-  text->header = (struct mst__control_header){.type = MST__CONTROL_SOCKETS_ARE, .serial = attach->sockets_serial};
-  text->bytes = (uint32_t)length;
-  text->more = 0;
-  memset(text->reserved, 0, sizeof text->reserved);
-  mst__attach_tell(attach, text, mst__control_bytes(MST__CONTROL_SOCKETS_ARE, (size_t)length));
-}
-
 void mst_attach_process(mst_attach *attach, uint64_t now_ns) {
   attach->now_ns = now_ns;
   bool asleep = attach->asleep;
@@ -261,7 +246,7 @@ void mst_attach_process(mst_attach *attach, uint64_t now_ns) {
     take_messages(attach);
   }
   if (attach->state == MST__ATTACH_DOWN && now_ns >= attach->retry_at_ns && ask(attach)) mst__attach_lost(attach);
-  if (attach->sockets_asked) tell_sockets(attach);
+  if (attach->sockets_asked || attach->sockets_text) mst__attach_tell_sockets(attach);
 }
 
 void mst_attach_flush(mst_attach *attach) {

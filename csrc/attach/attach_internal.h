@@ -53,6 +53,8 @@ struct mst_attach {
   uint64_t route_generation;
   bool sockets_asked;
   uint32_t sockets_serial;
+  char *sockets_text; /* on its way to the daemon, or NULL */
+  size_t sockets_length, sockets_told;
 
   struct mst_env env;
   struct mst__hash_key lease_key;
@@ -80,6 +82,10 @@ int mst__attach_call(struct mst_attach *attach, void *message, size_t bytes, enu
 void mst__attach_tell(struct mst_attach *attach, void *message, size_t bytes);
 /* Take the message in attach->received, which is no answer. */
 void mst__attach_take_news(struct mst_attach *attach);
+
+/* sockets.c: tell the daemon of the stack's sockets, as far as it takes them now. */
+void mst__attach_tell_sockets(struct mst_attach *attach);
+void mst__attach_forget_sockets(struct mst_attach *attach);
 
 /* lease.c */
 int mst__attach_leases_init(struct mst_attach *attach);

@@ -60,6 +60,9 @@ struct mst_net mst__shared_net(struct mst__host_stack *entry);
  * -MST_EMFILE. */
 int mst__port_thread(struct mst_port *inner, struct mst_port **out);
 
+/* sockets.c: for mst_attach_set_sockets, with a struct mst__host_stack. */
+int mst__host_stack_sockets(void *ctx, char *out, size_t bytes);
+
 /* env.c: memory from the C library, randomness from the kernel, the host's log. */
 void *mst__host_alloc(void *ctx, size_t bytes);
 void mst__host_free(void *ctx, void *memory, size_t bytes);

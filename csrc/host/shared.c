@@ -49,6 +49,7 @@ int mst__shared_add(struct mst__host_stack *entry, size_t *arena_bytes) {
     return -MST_ENOMEM;
   }
   entry->channel = mst_attach_channel(entry->attach);
+  mst_attach_set_sockets(entry->attach, mst__host_stack_sockets, entry);
   *arena_bytes = mst_channel_arena_bytes(entry->channel);
   return 0;
 }

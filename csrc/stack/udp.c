@@ -344,3 +344,13 @@ void mst__udp_icmp(mst_stack *stack, const struct mst__icmp_error *icmp) {
   udp->error = error;
   mst__stack_notify(stack, &udp->notice);
 }
+
+void mst_stack_each_udp(const mst_stack *stack, void (*each)(const struct mst_udp_info *info, void *user), void *user) {
+  MST__LIST_EACH(node, &stack->udp.sockets) {
+    const mst_udp *udp = MST__CONTAINER(node, mst_udp, node);
+    struct mst_udp_info info = {.unread_bytes = udp->queued_bytes};
+    mst_udp_local(udp, &info.local);
+    if (udp->connected) info.remote = udp->remote;
+    each(&info, user);
+  }
+}

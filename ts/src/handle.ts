@@ -378,7 +378,8 @@ export class TCP extends JSStreamBase implements Receiver {
 
   /** The state of the connection; undefined: there is none, or none any more. */
   tcpInfo(): TcpInfo | undefined {
-    return this.#id === 0 ? undefined : native().tcpInfo(this.#id);
+    const text = this.#id === 0 ? undefined : native().tcpInfo(this.#id);
+    return text === undefined ? undefined : (JSON.parse(text) as TcpInfo);
   }
 
   setNoDelay(on: boolean): number {

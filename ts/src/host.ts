@@ -139,7 +139,8 @@ export function stats(): Stats {
 
 /** The connections and listeners of this process's user stack. */
 export function sockets(): SocketInfo[] {
-  return opened?.sockets() ?? [];
+  const text = opened?.sockets();
+  return text === undefined ? [] : (JSON.parse(text) as SocketInfo[]);
 }
 
 /** The port specs in force: none when alone or not yet open. */

@@ -5,7 +5,6 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CodedError } from './errors.js';
-import type { SocketInfo, TcpInfo } from './types.js';
 
 /** What `onEvent` is told, with its value. */
 export const Event = {
@@ -65,8 +64,10 @@ export interface Native {
   remote(id: number): [address: string, port: number] | undefined;
   holds(address: string, port: number): boolean;
   stats(): string | undefined;
-  sockets(): SocketInfo[];
-  tcpInfo(id: number): TcpInfo | undefined;
+  /** JSON text of a SocketInfo[] */
+  sockets(): string | undefined;
+  /** JSON text of a TcpInfo */
+  tcpInfo(id: number): string | undefined;
 }
 
 /** The longest string that the native write functions take. */

@@ -131,8 +131,8 @@ export interface TcpInfo {
   totalRtoTimeMs: number;
 }
 
-/** A connection or a listener of the user stack. Of a listener, and in TIME-WAIT, only the first are there. */
-export type SocketInfo = Pick<TcpInfo, 'state' | 'local'> & Partial<TcpInfo>;
+/** A socket of the user stack. Of a listener, of UDP and in TIME-WAIT only the first are there. */
+export type SocketInfo = { protocol: 'tcp' | 'udp' } & Pick<TcpInfo, 'state' | 'local'> & Partial<TcpInfo>;
 
 /** How many sockets went to which stack. */
 export interface RouteCounts {

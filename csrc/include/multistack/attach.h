@@ -16,6 +16,8 @@ extern "C" {
 
 #define MST_ATTACH_DEFAULT_PATH "/run/multistack/default"
 
+#define MST_ATTACH_SOCKETS_BYTES ((size_t)1 << 20)
+
 typedef struct mst_attach mst_attach;
 
 struct mst_attach_options {
@@ -24,10 +26,6 @@ struct mst_attach_options {
   const char *name;                   /* for those who look, NULL: the program's */
   struct mst_channel_options channel; /* .size 0: a channel of the default size; shared either way */
   uint32_t wait_ms;                   /* how long calls wait for an answer of the daemon, 0: 5000 */
-  /* One JSON array of the stack's sockets, as snprintf writes; what `multistack ss` shows. NULL: no sockets. Called
-   * within mst_attach_process. */
-  int (*sockets)(void *ctx, char *out, size_t bytes);
-  void *sockets_ctx;
 };
 
 /* Attach. 0, -MST_ENOENT or -MST_ECONNREFUSED (no daemon there), -MST_EACCES, -MST_EPROTO (it speaks another version),
@@ -59,6 +57,12 @@ bool mst_attach_sleep(mst_attach *attach);
 bool mst_attach_is_up(const mst_attach *attach);
 /* Counts up each time that routes or addresses may have changed. */
 uint64_t mst_attach_route_generation(const mst_attach *attach);
+
+/* What to answer when the daemon asks which sockets the stack has, for `multistack ss`: `sockets` writes one JSON array
+ * into room for MST_ATTACH_SOCKETS_BYTES, of objects as mst_host_sockets_json writes them; the last may be {"omitted":
+ * COUNT} when there are more. It returns the length without NUL, and is called within mst_attach_process. NULL, as at
+ * first: no sockets. */
+void mst_attach_set_sockets(mst_attach *attach, int (*sockets)(void *ctx, char *out, size_t bytes), void *ctx);
 
 /* The shapes of mst_net.lease, .release and .route; -MST_ENETDOWN while there is no daemon. */
 int mst_attach_lease(void *attach, struct mst_tuple *tuple);

@@ -64,6 +64,13 @@ mst_switch *mst_host_switch(mst_host *host);
  * drops by reason. Returns the length without NUL, as snprintf does. */
 int mst_host_stats_json(mst_host *host, char *out, size_t bytes);
 
+/* One JSON object of what is known of a connection, under the names of the npm package's TcpInfo; what is not known is
+ * left out. Returns the length without NUL, as snprintf does. */
+int mst_tcp_info_json(const struct mst_tcp_info *info, char *out, size_t bytes);
+
+/* One JSON array of all sockets of all stacks: those objects, with "protocol" ("tcp" or "udp"). The same return. */
+int mst_host_sockets_json(mst_host *host, char *out, size_t bytes);
+
 #ifdef __cplusplus
 }
 #endif

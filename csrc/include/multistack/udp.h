@@ -37,6 +37,13 @@ int mst_udp_send(mst_udp *udp, const struct mst_iov *iov, size_t count, const st
 ptrdiff_t mst_udp_receive(mst_udp *udp, void *buffer, size_t bytes, struct mst_endpoint *remote,
                           struct mst_endpoint *local);
 
+struct mst_udp_info {
+  struct mst_endpoint local, remote; /* remote.port 0: not connected */
+  uint32_t unread_bytes;             /* of datagrams that wait */
+};
+/* Call `each` for every socket; it must not change the stack. */
+void mst_stack_each_udp(const mst_stack *stack, void (*each)(const struct mst_udp_info *info, void *user), void *user);
+
 #ifdef __cplusplus
 }
 #endif
