@@ -34,6 +34,8 @@ static int open_channel(struct mst__client *client, const struct mst__control_he
       .ring = mst__bell_ring,
       .ring_ctx = client,
       .leases_max = (uint32_t)client->limits.value[MST__LIMIT_LEASES],
+      .packets_per_s = client->limits.value[MST__LIMIT_PACKETS_PER_S],
+      .bytes_per_s = client->limits.value[MST__LIMIT_BYTES_PER_S],
   };
   error = mst_switch_attach(client->daemon->sw, client->channel, &rights, &client->id);
   if (!error) return 0;

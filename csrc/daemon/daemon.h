@@ -54,6 +54,7 @@ struct mst__daemon {
   unsigned client_count;
   uint64_t now_ns;
   uint64_t control_next_ns; /* not before, while packets move */
+  uint64_t channels_looked_ns;
   uint32_t route_generation;
   bool stopping;
   struct mst__control_received received;
@@ -89,8 +90,8 @@ void mst__app_gone(struct mst__client *client);
 /* fault.c: memory of an app that is not there when it is touched (SIGBUS) breaks that app's channel and nothing else.
  */
 int mst__fault_catch(struct mst__daemon *daemon);
-/* Close the clients whose memory was not there. */
-void mst__fault_close_broken(struct mst__daemon *daemon);
+/* Close the channels whose memory was not there, and those that are abusive. */
+void mst__fault_close_channels(struct mst__daemon *daemon);
 
 /* bell.c: `app_fd` is the app's end, to be closed when it is sent. */
 int mst__bell_make(struct mst__client *client, int *app_fd);

@@ -1,4 +1,6 @@
-/* A region is memory that an app has made, and touching it may fail: no page to be had, or of a file system that is
+/* Channels that cannot go on: those whose memory fails, and those that are abused.
+ *
+ * A region is memory that an app has made, and touching it may fail: no page to be had, or of a file system that is
  * full. The kernel says so by SIGBUS, in the middle of a copy. The handler puts a page of zeroes there, so that the
  * copy goes on, and marks the app's channel, which is closed after the batch. */
 #include "daemon.h"
@@ -38,12 +40,18 @@ int mst__fault_catch(struct mst__daemon *daemon) {
   return sigaction(SIGBUS, &action, NULL) ? -errno : 0;
 }
 
-void mst__fault_close_broken(struct mst__daemon *daemon) {
+void mst__fault_close_channels(struct mst__daemon *daemon) {
   for (struct mst__list *at = daemon->clients.next, *next; at != &daemon->clients; at = next) {
     next = at->next;
     struct mst__client *client = MST__CONTAINER(at, struct mst__client, node);
-    if (!client->broken) continue;
-    MST__CLIENT_LOG(client, MST_LOG_WARN, "closed: memory of its region could not be had; give it more, or less to do");
+    if (client->kind != MST__CLIENT_APP) continue;
+    if (client->broken)
+      MST__CLIENT_LOG(client, MST_LOG_WARN,
+                      "closed: memory of its region could not be had; give it more, or less to do");
+    else if (mst_switch_is_abusive(daemon->sw, client->id))
+      MST__CLIENT_LOG(client, MST_LOG_WARN, "closed: it went on sending what no honest stack sends; see its drops");
+    else
+      continue;
     mst__client_close(client);
   }
 }

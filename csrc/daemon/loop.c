@@ -11,6 +11,9 @@
 
 #define EVENTS 16
 
+/* How often channels are looked over for those that cannot go on. */
+#define LOOK_NS 1000000u
+
 /* While packets move, the control socket gets one part in so many of the time. */
 #define CONTROL_SHARE 16u
 
@@ -58,6 +61,12 @@ static void look_at_routes(struct mst__daemon *daemon) {
   mst__server_routes_changed(daemon);
 }
 
+static void look_at_channels(struct mst__daemon *daemon) {
+  if (daemon->now_ns - daemon->channels_looked_ns < LOOK_NS) return;
+  daemon->channels_looked_ns = daemon->now_ns;
+  mst__fault_close_channels(daemon);
+}
+
 void mst__daemon_run(struct mst__daemon *daemon) {
   uint64_t spin_ns = (uint64_t)daemon->config->spin_us * 1000, awake_until_ns = 0;
   while (!daemon->stopping) {
@@ -65,7 +74,7 @@ void mst__daemon_run(struct mst__daemon *daemon) {
     daemon->now_ns = mst__host_clock_ns();
     if (moved) awake_until_ns = daemon->now_ns + spin_ns;
     look_at_routes(daemon);
-    mst__fault_close_broken(daemon);
+    look_at_channels(daemon);
     if (daemon->now_ns >= awake_until_ns)
       rest(daemon);
     else if (daemon->now_ns >= daemon->control_next_ns)

@@ -96,7 +96,7 @@ void mst_host_flush(mst_host *host) {
 
 uint64_t mst_host_deadline(const mst_host *host) {
   if (host->work_left || (host->poll_ns && mst__host_clock_ns() < host->poll_until_ns)) return 0;
-  uint64_t earliest = UINT64_MAX;
+  uint64_t earliest = mst_switch_deadline(host->sw);
   for (const struct mst__host_stack *entry = host->stacks; entry; entry = entry->next) {
     uint64_t deadline = mst_stack_next_deadline(entry->stack);
     uint64_t attach_deadline = entry->attach ? mst_attach_deadline(entry->attach) : UINT64_MAX;
