@@ -63,3 +63,8 @@ bool mst__control_check(const void *message, size_t bytes, size_t fds) {
   default: return true;
   }
 }
+
+uint16_t mst__control_common_version(uint16_t first, uint16_t last) {
+  if (first > MST__CONTROL_VERSION || last < MST__CONTROL_VERSION_FIRST) return 0;
+  return last < MST__CONTROL_VERSION ? last : MST__CONTROL_VERSION;
+}

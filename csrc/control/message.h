@@ -184,4 +184,7 @@ bool mst__control_check(const void *message, size_t bytes, size_t fds);
 /* How long a message is that has `count` elements (bytes of text or packet, remotes) in its array. */
 size_t mst__control_bytes(enum mst__control_type type, size_t count);
 
+/* The newest version that both speak; 0: none. */
+uint16_t mst__control_common_version(uint16_t first, uint16_t last);
+
 #endif

@@ -6,12 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The newest version that both speak; 0: none. */
-static uint16_t common_version(uint16_t first, uint16_t last) {
-  if (first > MST__CONTROL_VERSION || last < MST__CONTROL_VERSION_FIRST) return 0;
-  return last < MST__CONTROL_VERSION ? last : MST__CONTROL_VERSION;
-}
-
 static int open_channel(struct mst__client *client, const struct mst__control_hello *hello, int region) {
   struct mst_channel_options options = {
       .size = sizeof options,
@@ -74,7 +68,7 @@ static bool too_many_channels(const struct mst__client *client) {
 void mst__app_hello(struct mst__client *client, struct mst__control_received *received) {
   const struct mst__control_hello *hello = (const void *)received->message.bytes;
   uint32_t serial = hello->header.serial;
-  uint16_t version = common_version(hello->version_first, hello->version_last);
+  uint16_t version = mst__control_common_version(hello->version_first, hello->version_last);
   if (hello->magic != MST__CONTROL_MAGIC || !version) {
     mst__client_refuse(client, serial, -MST_EPROTO,
                        "multistackd speaks versions %u to %u of the protocol, not %u to %u", MST__CONTROL_VERSION_FIRST,
@@ -101,7 +95,13 @@ void mst__app_hello(struct mst__client *client, struct mst__control_received *re
   welcome(client, serial, version);
 }
 
+struct mst__client *mst__app_of(const struct mst__daemon *daemon, unsigned id) {
+  const struct mst__switch_channel *channel = mst__channel_of(daemon->sw, id);
+  return channel && channel->options.ring == mst__bell_ring ? channel->options.ring_ctx : NULL;
+}
+
 void mst__app_gone(struct mst__client *client) {
+  mst__sockets_app_gone(client);
   mst_switch_detach(client->daemon->sw, client->id);
   mst_channel_destroy(client->channel);
   client->channel = NULL;
@@ -179,6 +179,7 @@ void mst__app_message(struct mst__client *client, struct mst__control_received *
     break;
   case MST__CONTROL_BLOCK: block(client, message); break;
   case MST__CONTROL_ROUTE: route(client, message); break;
+  case MST__CONTROL_SOCKETS_ARE: mst__sockets_are(client, message); break;
   default:
     mst__client_refuse(client, received->message.header.serial, -MST_EPROTO, "message of type %u is not for the daemon",
                        received->message.header.type);

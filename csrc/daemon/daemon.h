@@ -39,7 +39,10 @@ struct mst__client {
   struct mst__watch bell; /* between the daemon and the app: see bell.c */
   uint8_t *region;        /* the channel's, mapped here */
   size_t region_bytes;
+  struct mst__told *told;       /* what it is being asked: sockets.c */
   volatile sig_atomic_t broken; /* some of the region's memory could not be had: see fault.c */
+  /* Of a watcher: */
+  struct mst__watcher *watcher;
 };
 
 struct mst__daemon {
@@ -57,6 +60,9 @@ struct mst__daemon {
   uint64_t channels_looked_ns;
   uint32_t route_generation;
   bool stopping;
+  struct mst__list watchers;
+  uint32_t sockets_serial;
+  size_t told_bytes; /* by apps of their sockets, and not yet told on */
   struct mst__control_received received;
 };
 
@@ -77,6 +83,20 @@ void mst__server_routes_changed(struct mst__daemon *daemon);
 void mst__app_hello(struct mst__client *client, struct mst__control_received *received);
 void mst__app_message(struct mst__client *client, struct mst__control_received *received);
 void mst__app_gone(struct mst__client *client);
+
+/* The app of a channel, or NULL. */
+struct mst__client *mst__app_of(const struct mst__daemon *daemon, unsigned id);
+
+/* observe.c: those who only look. */
+void mst__observe_hello(struct mst__client *client, const struct mst__control_observe *hello);
+void mst__observe_ready(struct mst__client *client);
+void mst__observe_gone(struct mst__client *client);
+/* When something is due, UINT64_MAX: nothing; and doing it. */
+uint64_t mst__observe_deadline_ns(const struct mst__daemon *daemon);
+void mst__observe_due(struct mst__daemon *daemon);
+/* sockets.c: an app answers, or never will. */
+void mst__sockets_are(struct mst__client *app, const struct mst__control_text *text);
+void mst__sockets_app_gone(struct mst__client *app);
 
 /* Say something about a client in the log. */
 #define MST__CLIENT_LOG(client, level, ...)                                                                            \

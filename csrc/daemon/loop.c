@@ -28,7 +28,8 @@ static void bury_the_gone(struct mst__daemon *daemon) {
 }
 
 static int timeout_ms(const struct mst__daemon *daemon) {
-  uint64_t deadline = mst_host_deadline(daemon->host);
+  uint64_t deadline = mst_host_deadline(daemon->host), watchers = mst__observe_deadline_ns(daemon);
+  if (watchers < deadline) deadline = watchers;
   if (deadline == UINT64_MAX) return -1;
   if (deadline <= daemon->now_ns) return 0;
   uint64_t ms = (deadline - daemon->now_ns + 999999) / 1000000;
@@ -43,6 +44,7 @@ static void serve(struct mst__daemon *daemon, int wait_ms) {
     struct mst__watch *watch = events[i].data.ptr;
     if (!watch->client || watch->client->kind != MST__CLIENT_GONE) watch->ready(daemon, watch);
   }
+  if (!mst__list_empty(&daemon->watchers)) mst__observe_due(daemon);
   bury_the_gone(daemon);
   daemon->now_ns = mst__host_clock_ns();
   daemon->control_next_ns = daemon->now_ns + CONTROL_SHARE * (daemon->now_ns - begin_ns);

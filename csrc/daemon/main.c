@@ -46,6 +46,7 @@ static int open_daemon(struct mst__daemon *daemon, struct mst_failure *failure) 
   daemon->epoll = epoll_create1(EPOLL_CLOEXEC);
   mst__list_init(&daemon->clients);
   mst__list_init(&daemon->gone);
+  mst__list_init(&daemon->watchers);
   int error = mst_host_open(&options, &daemon->host, failure);
   if (error) return error;
   daemon->sw = mst_host_switch(daemon->host);

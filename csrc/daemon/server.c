@@ -23,6 +23,7 @@ void mst__client_close(struct mst__client *client) {
   struct mst__daemon *daemon = client->daemon;
   if (client->kind == MST__CLIENT_GONE) return;
   if (client->kind == MST__CLIENT_APP) mst__app_gone(client);
+  if (client->kind == MST__CLIENT_WATCHER) mst__observe_gone(client);
   client->kind = MST__CLIENT_GONE;
   close_fd(&client->control.fd);
   close_fd(&client->bell.fd);
@@ -53,13 +54,19 @@ static void take_message(struct mst__client *client, struct mst__control_receive
     mst__app_message(client, received);
   else if (header->type == MST__CONTROL_HELLO)
     mst__app_hello(client, received);
+  else if (header->type == MST__CONTROL_OBSERVE)
+    mst__observe_hello(client, (const void *)received->message.bytes);
   else
-    mst__client_refuse(client, header->serial, -MST_EPROTO, "a connection begins with HELLO");
+    mst__client_refuse(client, header->serial, -MST_EPROTO, "a connection begins with HELLO or OBSERVE");
   mst__control_close_fds(received);
 }
 
 /* One message, so that others get their turn. */
 static void client_ready(struct mst__daemon *daemon, struct mst__watch *watch) {
+  if (watch->client->kind == MST__CLIENT_WATCHER) {
+    mst__observe_ready(watch->client);
+    return;
+  }
   int got = mst__control_receive(watch->fd, &daemon->received, true);
   if (got == 1)
     take_message(watch->client, &daemon->received);

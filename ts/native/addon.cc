@@ -1,6 +1,7 @@
 // The addon's entry. Each Node environment that loads it gets a host of its own when it calls `open`.
 #include <napi.h>
 
+#include "control.h"
 #include "exports.h"
 #include "host.h"
 
@@ -56,6 +57,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("open", Napi::Function::New(env, Open, "open", addon));
   exports.Set("close", Napi::Function::New(env, Close, "close", addon));
   exports.Set("setActive", Napi::Function::New(env, SetActive, "setActive", addon));
+  exports.Set("ControlSocket", ControlSocket::Define(env));
   return exports;
 }
 

@@ -41,7 +41,15 @@ export interface HostOptions {
 
 export type OnEvent = (id: number, event: number, value: number) => void;
 
+/** See ts/native/control.h. */
+export interface ControlSocket {
+  send(message: Uint8Array): void;
+  setReading(on: boolean): void;
+  close(): void;
+}
+
 export interface Native {
+  ControlSocket: new (path: string, onMessage: (message: Buffer | null, error: number) => void) => ControlSocket;
   open(options: HostOptions, slab: Uint8Array, onEvent: OnEvent): void;
   close(): void;
   setActive(active: boolean): void;
