@@ -1,4 +1,4 @@
-/* The system calls that are left to the daemon. */
+/* The system calls that are left to the daemon and to the keeper. */
 #include "port/port_internal.h"
 #include "privilege.h"
 #include <errno.h>
@@ -12,202 +12,132 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-/* Whatever their arguments: they act on what the daemon has open or mapped, or on itself. */
-static const char *const allowed[] = {
+enum { DAEMON = MST__CONFINE_DAEMON, KEEPER = MST__CONFINE_KEEPER, BOTH = DAEMON | KEEPER };
+
+/* Whatever their arguments: they act on what the process has open or mapped, or on itself. NULL ends each list. */
+static const char *const allowed_both[] = {
     /* waiting */
-    "epoll_create1",
-    "epoll_ctl",
-    "epoll_wait",
-    "epoll_pwait",
-    "epoll_pwait2",
-    "poll",
-    "ppoll",
-    "eventfd2",
-    "pipe2",
-    "signalfd4",
-    "timerfd_create",
-    "timerfd_settime",
-    "nanosleep",
-    "clock_nanosleep",
+    "poll", "ppoll", "nanosleep", "clock_nanosleep",
     /* descriptors */
-    "read",
-    "readv",
-    "pread64",
-    "write",
-    "writev",
-    "pwrite64",
-    "close",
-    "fcntl",
-    "fstat",
-    "newfstatat",
-    "lseek",
-    /* sockets: the control socket, reservations, rtnetlink, raw sockets and AF_XDP's kicks */
-    "accept4",
-    "bind",
-    "getpeername",
-    "getsockname",
-    "getsockopt",
-    "listen",
-    "recvfrom",
-    "recvmmsg",
-    "recvmsg",
-    "sendmmsg",
-    "sendmsg",
-    "sendto",
-    "setsockopt",
-    "shutdown",
-    /* memory */
-    "brk",
-    "madvise",
-    "mremap",
-    "munmap",
-    /* time, chance */
-    "clock_gettime",
-    "clock_getres",
-    "gettimeofday",
-    "getrandom",
-    /* threads, signals, the end */
-    "exit",
-    "exit_group",
-    "futex",
-    "getpid",
-    "getppid",
-    "gettid",
-    "getuid",
-    "geteuid",
-    "getgid",
-    "getegid",
-    "membarrier",
-    "restart_syscall",
-    "rseq",
-    "rt_sigaction",
-    "rt_sigprocmask",
-    "rt_sigreturn",
-    "sched_getaffinity",
-    "sched_setaffinity",
-    "sched_yield",
-    "set_robust_list",
-    "sigaltstack",
+    "close", "fcntl",
+    /* sockets */
+    "accept4", "getsockopt", "recvmsg", "sendmsg", "setsockopt",
+    /* memory, time, chance */
+    "brk", "madvise", "mremap", "munmap", "clock_gettime", "clock_getres", "gettimeofday", "getrandom",
+    /* signals, the end */
+    "exit", "exit_group", "futex", "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid",
+    "restart_syscall", "rseq", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "set_robust_list", "sigaltstack",
     "tgkill",
     /* its sockets' names, at the end */
-    "unlink",
-    "unlinkat",
-    /* another keeper in the place of one that has died, which gives up yet more */
-    "capset",
-    "chdir",
-    "close_range",
-    "dup2",
-    "dup3",
-    "fork",
-    "pidfd_open",
-    "pidfd_send_signal",
-    "seccomp",
-    "setsid",
-    "socketpair",
-    "wait4",
-    "waitid",
+    "unlink", "unlinkat",
 #ifdef __SANITIZE_ADDRESS__
-    /* what the sanitizers do when the process ends */
-    "clone",
-    "getdents64",
-    "mmap",
-    "mprotect",
-    "open",
-    "openat",
-    "prctl",
-    "process_vm_readv",
-    "ptrace",
-    "readlink",
-    "readlinkat",
+    /* what the sanitizers do when a process ends */
+    "clone", "getdents", "getdents64", "mmap", "mprotect", "open", "openat", "prctl", "process_vm_readv", "ptrace",
+    "readlink", "readlinkat", "wait4",
 #endif
-};
+    NULL};
+
+static const char *const allowed_daemon[] = {
+    "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd2", "pipe2", "signalfd4",
+    "timerfd_create", "timerfd_settime", "read", "readv", "pread64", "write", "writev", "pwrite64", "fstat",
+    "newfstatat", "lseek",
+    /* reservations, rtnetlink, raw sockets and AF_XDP's kicks */
+    "bind", "getpeername", "getsockname", "listen", "recvfrom", "recvmmsg", "sendmmsg", "sendto", "shutdown",
+    /* threads */
+    "membarrier", "sched_getaffinity", "sched_setaffinity", "sched_yield",
+    /* a keeper, and its end */
+    "pidfd_open", "pidfd_send_signal", "socketpair", "wait4", "waitid", NULL};
 
 /* Nobody makes these by accident. */
-static const char *const deadly[] = {
-    "execve",
-    "execveat",
-    "ptrace",
-    "process_vm_readv",
-    "process_vm_writev",
-    "pidfd_getfd",
-    "kcmp",
-    "mount",
-    "umount2",
-    "move_mount",
-    "fsopen",
-    "pivot_root",
-    "chroot",
-    "unshare",
-    "setns",
-    "open_by_handle_at",
-    "init_module",
-    "finit_module",
-    "delete_module",
-    "kexec_load",
-    "kexec_file_load",
-    "reboot",
-    "swapon",
-    "swapoff",
-    "iopl",
-    "ioperm",
-    "settimeofday",
-    "clock_settime",
-    "sethostname",
-    "keyctl",
-    "add_key",
-    "request_key",
-    "userfaultfd",
-    "perf_event_open",
-    "io_uring_setup",
-    "setuid",
-    "setgid",
-    "setreuid",
-    "setregid",
-    "setresuid",
-    "setresgid",
-    "setgroups",
-    "setfsuid",
-    "setfsgid",
-};
+static const char *const deadly[] = {"execve",
+                                     "execveat",
+                                     "fork",
+                                     "vfork",
+                                     "ptrace",
+                                     "process_vm_readv",
+                                     "process_vm_writev",
+                                     "pidfd_getfd",
+                                     "kcmp",
+                                     "mount",
+                                     "umount2",
+                                     "move_mount",
+                                     "fsopen",
+                                     "pivot_root",
+                                     "chroot",
+                                     "unshare",
+                                     "setns",
+                                     "open_by_handle_at",
+                                     "init_module",
+                                     "finit_module",
+                                     "delete_module",
+                                     "kexec_load",
+                                     "kexec_file_load",
+                                     "reboot",
+                                     "swapon",
+                                     "swapoff",
+                                     "iopl",
+                                     "ioperm",
+                                     "settimeofday",
+                                     "clock_settime",
+                                     "sethostname",
+                                     "keyctl",
+                                     "add_key",
+                                     "request_key",
+                                     "userfaultfd",
+                                     "perf_event_open",
+                                     "io_uring_setup",
+                                     "setuid",
+                                     "setgid",
+                                     "setreuid",
+                                     "setregid",
+                                     "setresuid",
+                                     "setresgid",
+                                     "setgroups",
+                                     "setfsuid",
+                                     "setfsgid",
+                                     "capset",
+                                     NULL};
 
 #define IS(argument, value) SCMP_CMP64(argument, SCMP_CMP_EQ, (value))
 #define HAS_NOT(argument, bits) SCMP_CMP64(argument, SCMP_CMP_MASKED_EQ, (bits), 0)
+#define HAS(argument, bits) SCMP_CMP64(argument, SCMP_CMP_MASKED_EQ, (bits), (bits))
 #define NAMESPACES                                                                                                     \
   (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
-/* Allowed with this argument. */
-static const struct {
+/* Where it is the argument that tells. */
+static const struct rule {
+  unsigned who;
+  uint32_t action;
   const char *name;
   struct scmp_arg_cmp argument;
-} allowed_with[] = {
+} rules[] = {
     /* no code comes into being */
-    {"mmap", HAS_NOT(2, PROT_EXEC)},
-    {"mprotect", HAS_NOT(2, PROT_EXEC)},
+    {BOTH, SCMP_ACT_ALLOW, "mmap", HAS_NOT(2, PROT_EXEC)},
+    {BOTH, SCMP_ACT_ALLOW, "mprotect", HAS_NOT(2, PROT_EXEC)},
     /* reservations, rtnetlink and sock_diag, the service manager's socket */
-    {"socket", IS(0, AF_INET)},
-    {"socket", IS(0, AF_INET6)},
-    {"socket", IS(0, AF_NETLINK)},
-    {"socket", IS(0, AF_UNIX)},
+    {DAEMON, SCMP_ACT_ALLOW, "socket", IS(0, AF_INET)},
+    {DAEMON, SCMP_ACT_ALLOW, "socket", IS(0, AF_INET6)},
+    {DAEMON, SCMP_ACT_ALLOW, "socket", IS(0, AF_NETLINK)},
+    {DAEMON, SCMP_ACT_ALLOW, "socket", IS(0, AF_UNIX)},
     /* held tuples, in the XDP program's maps */
-    {"bpf", IS(0, BPF_MAP_LOOKUP_ELEM)},
-    {"bpf", IS(0, BPF_MAP_UPDATE_ELEM)},
-    {"bpf", IS(0, BPF_MAP_DELETE_ELEM)},
-    {"bpf", IS(0, BPF_MAP_GET_NEXT_KEY)},
+    {DAEMON, SCMP_ACT_ALLOW, "bpf", IS(0, BPF_MAP_LOOKUP_ELEM)},
+    {DAEMON, SCMP_ACT_ALLOW, "bpf", IS(0, BPF_MAP_UPDATE_ELEM)},
+    {DAEMON, SCMP_ACT_ALLOW, "bpf", IS(0, BPF_MAP_DELETE_ELEM)},
+    {DAEMON, SCMP_ACT_ALLOW, "bpf", IS(0, BPF_MAP_GET_NEXT_KEY)},
     /* the MTU of a route's device */
-    {"ioctl", IS(1, SIOCGIFNAME)},
-    {"ioctl", IS(1, SIOCGIFMTU)},
+    {DAEMON, SCMP_ACT_ALLOW, "ioctl", IS(1, SIOCGIFNAME)},
+    {DAEMON, SCMP_ACT_ALLOW, "ioctl", IS(1, SIOCGIFMTU)},
     /* more descriptors, where the limit lets it */
-    {"prlimit64", IS(1, RLIMIT_NOFILE)},
-    {"setrlimit", IS(0, RLIMIT_NOFILE)},
-    {"getrlimit", IS(0, RLIMIT_NOFILE)},
-    /* threads, and the keeper's process; clone3 would hide which namespaces they are in */
-    {"clone", HAS_NOT(0, NAMESPACES)},
-    /* it gives up what it may */
-    {"prctl", IS(0, PR_SET_NAME)},
-    {"prctl", IS(0, PR_SET_NO_NEW_PRIVS)},
-    {"prctl", IS(0, PR_SET_DUMPABLE)},
-    {"prctl", IS(0, PR_CAPBSET_READ)},
-    {"prctl", IS(0, PR_CAPBSET_DROP)},
+    {DAEMON, SCMP_ACT_ALLOW, "prlimit64", IS(1, RLIMIT_NOFILE)},
+    {DAEMON, SCMP_ACT_ALLOW, "setrlimit", IS(0, RLIMIT_NOFILE)},
+    {DAEMON, SCMP_ACT_ALLOW, "getrlimit", IS(0, RLIMIT_NOFILE)},
+#ifndef __SANITIZE_ADDRESS__
+    /* threads here, processes there; clone3 would hide what it makes */
+    {DAEMON, SCMP_ACT_ALLOW, "clone", HAS(0, CLONE_THREAD)},
+    {DAEMON, SCMP_ACT_KILL_PROCESS, "clone", HAS_NOT(0, CLONE_THREAD)},
+    {KEEPER, SCMP_ACT_ALLOW, "clone", HAS_NOT(0, NAMESPACES)},
+#endif
+    {KEEPER, SCMP_ACT_ALLOW, "prctl", IS(0, PR_SET_NAME)},
 };
 
 /* A call that this architecture or this libseccomp does not know needs no rule. */
@@ -218,19 +148,23 @@ static int add(scmp_filter_ctx filter, uint32_t action, const char *name, const 
   return error == -EDOM || error == -EEXIST ? 0 : error;
 }
 
-static int add_rules(scmp_filter_ctx filter) {
+static int add_all(scmp_filter_ctx filter, uint32_t action, const char *const *names) {
   int error = 0;
-  for (unsigned i = 0; !error && i < sizeof allowed / sizeof *allowed; i++)
-    error = add(filter, SCMP_ACT_ALLOW, allowed[i], NULL);
-  for (unsigned i = 0; !error && i < sizeof allowed_with / sizeof *allowed_with; i++)
-    error = add(filter, SCMP_ACT_ALLOW, allowed_with[i].name, &allowed_with[i].argument);
-  for (unsigned i = 0; !error && i < sizeof deadly / sizeof *deadly; i++)
-    error = add(filter, SCMP_ACT_KILL_PROCESS, deadly[i], NULL);
-  /* The C library then makes threads by clone. */
+  while (!error && *names) error = add(filter, action, *names++, NULL);
+  return error;
+}
+
+static int add_rules(scmp_filter_ctx filter, unsigned who) {
+  int error = add_all(filter, SCMP_ACT_ALLOW, allowed_both);
+  if (!error && who & DAEMON) error = add_all(filter, SCMP_ACT_ALLOW, allowed_daemon);
+  for (unsigned i = 0; !error && i < sizeof rules / sizeof *rules; i++)
+    if (rules[i].who & who) error = add(filter, rules[i].action, rules[i].name, &rules[i].argument);
+  if (!error) error = add_all(filter, SCMP_ACT_KILL_PROCESS, deadly);
+  /* The C library then does it by clone. */
   return error ? error : add(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", NULL);
 }
 
-static int load(scmp_filter_ctx filter) {
+static int load(scmp_filter_ctx filter, unsigned who) {
   int error = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
   if (!error) error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
   /* These better the filter, and may be unknown: the kernel logs what it refuses; rules are found by bisection; and the
@@ -238,13 +172,13 @@ static int load(scmp_filter_ctx filter) {
   seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);
   seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
   seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
-  if (!error) error = add_rules(filter);
+  if (!error) error = add_rules(filter, who);
   return error ? error : seccomp_load(filter);
 }
 
-int mst__privilege_confine(struct mst_failure *failure) {
+int mst__privilege_confine(enum mst__confine who, struct mst_failure *failure) {
   scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-  int error = filter ? load(filter) : -MST_ENOMEM;
+  int error = filter ? load(filter, who) : -MST_ENOMEM;
   if (filter) seccomp_release(filter);
   if (!error) return 0;
   return mst__port_fail(failure, error, "seccomp: %s: the kernel needs CONFIG_SECCOMP_FILTER", strerror(-error));

@@ -79,7 +79,7 @@ void mst__keeper_nursery(int master, uid_t uid, gid_t gid) {
   keep_only(master);
   raise_descriptor_limit();
   drop_rights(uid, gid);
-  if (chdir("/") || mst__privilege_confine(NULL)) _exit(1);
+  if (chdir("/") || mst__privilege_confine(MST__CONFINE_KEEPER, NULL)) _exit(1);
   while (mst__keeper_receive(MASTER, &packet) == 1 && mst__keeper_next(&packet, &record, &lost)) {
     uint32_t pid = start(&record);
     mst__keeper_clear(&packet);

@@ -62,7 +62,7 @@ static int open_daemon(struct mst__daemon *daemon, struct mst_failure *failure) 
 static int give_up_rights(struct mst__daemon *daemon, struct mst_failure *failure) {
   char summary[MST__PRIVILEGE_SUMMARY_BYTES];
   int error = mst__privilege_drop(daemon->config, summary, failure);
-  if (!error) error = mst__privilege_confine(failure);
+  if (!error) error = mst__privilege_confine(MST__CONFINE_DAEMON, failure);
   if (!error) mst__log(&daemon->log, MST_LOG_INFO, "%s", summary);
   return error;
 }

@@ -1,9 +1,8 @@
 /* What multistackd may do, and how it gives up the rest. In this order:
  *
  *   mst__privilege_prepare   as who started it: the folder of the control socket, descriptors for many leases
- *   (ports are opened, the control socket is bound)
+ *   (the keeper is made, ports are opened, the control socket is bound)
  *   mst__privilege_drop      becomes its user and keeps two capabilities
- *   (the keeper is forked: it is to have no more)
  *   mst__privilege_confine   leaves itself the system calls of its loop
  *
  * Started by another than root it stays who it is, and keeps of these capabilities those that it has. */
@@ -24,11 +23,15 @@ int mst__privilege_prepare(const struct mst__daemon_config *config, struct mst_f
 int mst__privilege_drop(const struct mst__daemon_config *config, char summary[MST__PRIVILEGE_SUMMARY_BYTES],
                         struct mst_failure *failure);
 
-/* The system calls that are left are those that packets, channels, leases and another keeper take: no file is opened,
- * no program executed, no code mapped. A call that nobody makes by accident (exec, ptrace, mount, another user id ...)
- * ends the process: it is an attack under way, and the keeper and the service manager see to it that a fresh daemon
- * goes on. Any other fails with EPERM and is logged by the kernel: a libc that does something in a new way must not
- * cost everybody their network. For all threads, and those to come. 0 or -MST_ENOSYS, -MST_ENOMEM. */
-int mst__privilege_confine(struct mst_failure *failure);
+/* The system calls that are left are those that packets, channels and leases take, or those of a keeper: no file is
+ * opened, no program executed, no code mapped. A call that nobody makes by accident (exec, ptrace, mount, another user
+ * id ...) ends the process: it is an attack under way, and the keeper and the service manager see to it that a fresh
+ * daemon goes on. Any other fails with EPERM and is logged by the kernel: a libc that does something in a new way must
+ * not cost everybody their network. For all threads, and those to come. 0 or -MST_ENOSYS, -MST_ENOMEM. */
+enum mst__confine {
+  MST__CONFINE_DAEMON = 1,
+  MST__CONFINE_KEEPER = 2, /* and the nursery, which forks keepers: the daemon forks no more */
+};
+int mst__privilege_confine(enum mst__confine who, struct mst_failure *failure);
 
 #endif

@@ -79,7 +79,7 @@ static void drop(void) {
 
 static void confine(void) {
   struct mst_failure failure = {0};
-  if (!mst__privilege_confine(&failure)) return;
+  if (!mst__privilege_confine(MST__CONFINE_DAEMON, &failure)) return;
   dprintf(STDERR_FILENO, "%s\n", failure.message);
   _exit(1);
 }
@@ -395,6 +395,9 @@ static void threads_attack(void) {
   if (!pthread_create(&thread, NULL, executes_in_a_thread, NULL)) pthread_join(thread, NULL);
 }
 #ifndef __SANITIZE_ADDRESS__
+static void forks(void) {
+  if (fork() == 0) _exit(0);
+}
 static void traces(void) {
   ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 }
@@ -405,7 +408,7 @@ static void an_attack_ends_the_process(void **state) {
   void (*const all[])(void) = {
       executes, mounts, changes_user, unshares, makes_a_ring, looks_into_others, threads_attack,
 #ifndef __SANITIZE_ADDRESS__
-      traces,
+      traces,   forks,
 #endif
   };
   for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {
