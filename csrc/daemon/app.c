@@ -1,6 +1,7 @@
 /* What an app asks: to be attached, leases, routes. */
 #include "daemon.h"
 #include "host/host_internal.h"
+#include "life.h"
 #include "switch/switch_internal.h"
 #include <stdio.h>
 #include <string.h>
@@ -86,11 +87,7 @@ void mst__app_hello(struct mst__client *client, struct mst__control_received *re
     return;
   }
   client->kind = MST__CLIENT_APP;
-  static const uint8_t none[MST__CONTROL_TOKEN_BYTES];
-  if (memcmp(hello->token, none, sizeof none))
-    memcpy(client->token, hello->token, sizeof client->token);
-  else
-    mst__host_random(NULL, client->token, sizeof client->token);
+  mst__life_attached(client, hello->token);
   MST__CLIENT_LOG(client, MST_LOG_DEBUG, "attached");
   welcome(client, serial, version);
 }
@@ -102,6 +99,7 @@ struct mst__client *mst__app_of(const struct mst__daemon *daemon, unsigned id) {
 
 void mst__app_gone(struct mst__client *client) {
   mst__sockets_app_gone(client);
+  mst__life_gone(client);
   mst_switch_detach(client->daemon->sw, client->id);
   mst_channel_destroy(client->channel);
   client->channel = NULL;
@@ -133,12 +131,24 @@ static int may_lease(struct mst__client *client, const struct mst_tuple *tuple, 
   return error;
 }
 
+static int take(struct mst__client *client, struct mst_tuple *tuple) {
+  int error = may_lease(client, tuple, 1);
+  if (!error) error = mst_switch_lease(client->daemon->sw, client->id, tuple);
+  if (!error) mst__life_leased(client, tuple);
+  return error;
+}
+
 static void lease(struct mst__client *client, const struct mst__control_lease *question) {
   struct mst__control_leased answer = {.header = {.type = MST__CONTROL_LEASED, .serial = question->header.serial},
                                        .tuple = question->tuple};
-  answer.error = may_lease(client, &answer.tuple, 1);
-  if (!answer.error) answer.error = mst_switch_lease(client->daemon->sw, client->id, &answer.tuple);
+  answer.error = question->flags & MST__CONTROL_CLAIM ? mst__life_claim(client, &answer.tuple) : -MST_ENOENT;
+  if (answer.error == -MST_ENOENT) answer.error = take(client, &answer.tuple);
   mst__client_send(client, &answer, sizeof answer);
+}
+
+static void release(struct mst__client *client, const struct mst_tuple *tuple) {
+  mst__life_released(client, tuple);
+  mst_switch_release(client->daemon->sw, client->id, tuple);
 }
 
 static void block(struct mst__client *client, const struct mst__control_block *question) {
@@ -155,6 +165,10 @@ static void block(struct mst__client *client, const struct mst__control_block *q
     answer.error = got;
   else
     answer.count = (uint32_t)got;
+  for (any.flags = 0; got > 0; got--) {
+    any.port = answer.ports[got - 1];
+    mst__life_leased(client, &any);
+  }
   mst__client_send(client, &answer, sizeof answer);
 }
 
@@ -174,9 +188,7 @@ void mst__app_message(struct mst__client *client, struct mst__control_received *
   const void *message = received->message.bytes;
   switch (received->message.header.type) {
   case MST__CONTROL_LEASE: lease(client, message); break;
-  case MST__CONTROL_RELEASE:
-    mst_switch_release(client->daemon->sw, client->id, &((const struct mst__control_release *)message)->tuple);
-    break;
+  case MST__CONTROL_RELEASE: release(client, &((const struct mst__control_release *)message)->tuple); break;
   case MST__CONTROL_BLOCK: block(client, message); break;
   case MST__CONTROL_ROUTE: route(client, message); break;
   case MST__CONTROL_SOCKETS_ARE: mst__sockets_are(client, message); break;

@@ -11,6 +11,8 @@
 #include <signal.h>
 
 struct mst__daemon;
+struct mst__life;
+struct mst__limbo;
 struct mst__client;
 
 /* Something that the loop waits for. `ready` may close any client but the loop's own. */
@@ -34,6 +36,8 @@ struct mst__client {
   /* Of an app: */
   char name[MST__CONTROL_NAME_BYTES];
   uint8_t token[MST__CONTROL_TOKEN_BYTES];
+  struct mst__limbo *limbo; /* what it held before the daemon was restarted; NULL: nothing */
+  int pidfd;
   mst_channel *channel;
   unsigned id;            /* of the channel in the switch */
   struct mst__watch bell; /* between the daemon and the app: see bell.c */
@@ -59,10 +63,12 @@ struct mst__daemon {
   uint64_t control_next_ns; /* not before, while packets move */
   uint64_t channels_looked_ns;
   uint32_t route_generation;
+  struct mst__life *life;
   bool stopping;
   struct mst__list watchers;
   uint32_t sockets_serial;
   size_t told_bytes; /* by apps of their sockets, and not yet told on */
+  bool yields;       /* to another daemon */
   struct mst__control_received received;
 };
 

@@ -2,6 +2,7 @@
 #include "config.h"
 #include "daemon.h"
 #include "host/host_internal.h"
+#include "life.h"
 #include "switch/switch_internal.h"
 #include <errno.h>
 #include <sched.h>
@@ -46,6 +47,7 @@ static void serve(struct mst__daemon *daemon, int wait_ms) {
   }
   if (!mst__list_empty(&daemon->watchers)) mst__observe_due(daemon);
   bury_the_gone(daemon);
+  mst__life_flush(daemon);
   daemon->now_ns = mst__host_clock_ns();
   daemon->control_next_ns = daemon->now_ns + CONTROL_SHARE * (daemon->now_ns - begin_ns);
 }

@@ -2,6 +2,7 @@
 #include "config.h"
 #include "daemon.h"
 #include "host/host_internal.h"
+#include "life.h"
 #include "privilege.h"
 #include <errno.h>
 #include <signal.h>
@@ -47,13 +48,17 @@ static int open_daemon(struct mst__daemon *daemon, struct mst_failure *failure) 
   mst__list_init(&daemon->clients);
   mst__list_init(&daemon->gone);
   mst__list_init(&daemon->watchers);
-  int error = mst_host_open(&options, &daemon->host, failure);
+  options.open_port = mst__life_open_port;
+  options.open_port_ctx = daemon;
+  int error = mst__life_open(daemon, failure);
+  if (!error) error = mst_host_open(&options, &daemon->host, failure);
   if (error) return error;
   daemon->sw = mst_host_switch(daemon->host);
   daemon->packets = (struct mst__watch){.ready = packets_ready, .fd = mst_host_wait_fd(daemon->host)};
   error = mst__daemon_watch(daemon, &daemon->packets, EPOLLIN);
   if (!error) error = watch_signals(daemon);
   if (!error) error = mst__fault_catch(daemon);
+  if (!error) error = mst__life_begin(daemon);
   if (!error) return mst__server_listen(daemon, config->socket_path, failure);
   snprintf(failure->message, sizeof failure->message, "epoll: %s", strerror(-error));
   return error;
@@ -67,11 +72,19 @@ static int give_up_rights(struct mst__daemon *daemon, struct mst_failure *failur
   return error;
 }
 
-static void close_daemon(struct mst__daemon *daemon) {
+/* One that yields lets go of nothing; one that could not begin leaves to the next what was there before. */
+static void close_daemon(struct mst__daemon *daemon, bool failed) {
+  bool others = daemon->life && mst__life_listener(daemon) >= 0 && failed;
+  if (!daemon->clients.next) return; /* it was nothing yet */
+  if (daemon->yields) {
+    mst__life_close(daemon, true);
+    return;
+  }
   while (!mst__list_empty(&daemon->clients))
     mst__client_close(MST__CONTAINER(daemon->clients.next, struct mst__client, node));
-  if (daemon->listener.fd > 0) unlink(daemon->config->socket_path);
+  if (daemon->listener.fd > 0 && !others) unlink(daemon->config->socket_path);
   mst_host_close(daemon->host);
+  mst__life_close(daemon, failed);
   mst__policy_close(&daemon->policy);
 }
 
@@ -81,6 +94,7 @@ static int run(const struct mst__daemon_config *config) {
   daemon.config = config;
   mst__log_init(&daemon.log, config->log_level);
   int error = mst__privilege_prepare(config, &failure);
+  if (!error && config->action == MST__DAEMON_UPGRADE) error = mst__life_replace(config->socket_path, &failure);
   if (!error) error = open_daemon(&daemon, &failure);
   if (!error) error = give_up_rights(&daemon, &failure);
   if (error) {
@@ -89,7 +103,7 @@ static int run(const struct mst__daemon_config *config) {
     mst__log(&daemon.log, MST_LOG_INFO, "serving %s", config->socket_path);
     mst__daemon_run(&daemon);
   }
-  close_daemon(&daemon);
+  close_daemon(&daemon, error != 0);
   return error ? 1 : 0;
 }
 

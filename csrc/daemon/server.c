@@ -1,6 +1,7 @@
 /* The control socket: who connects, what each is, and its messages. */
 #include "daemon.h"
 #include "host/host_internal.h"
+#include "life.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -56,6 +57,8 @@ static void take_message(struct mst__client *client, struct mst__control_receive
     mst__app_hello(client, received);
   else if (header->type == MST__CONTROL_OBSERVE)
     mst__observe_hello(client, (const void *)received->message.bytes);
+  else if (header->type == MST__CONTROL_YIELD)
+    mst__life_yield(client, header);
   else
     mst__client_refuse(client, header->serial, -MST_EPROTO, "a connection begins with HELLO or OBSERVE");
   mst__control_close_fds(received);
@@ -109,7 +112,7 @@ static void listener_ready(struct mst__daemon *daemon, struct mst__watch *watch)
   }
   client->daemon = daemon;
   client->control = (struct mst__watch){.ready = client_ready, .client = client, .fd = fd};
-  client->bell.fd = -1;
+  client->bell.fd = client->pidfd = -1;
   client->since_ns = daemon->now_ns;
   mst__list_push_back(&daemon->clients, &client->node);
   daemon->client_count++;
@@ -117,23 +120,35 @@ static void listener_ready(struct mst__daemon *daemon, struct mst__watch *watch)
   if (error) mst__client_refuse(client, 0, error, "too many connections, or of nobody known: %s", mst_strerror(error));
 }
 
-int mst__server_listen(struct mst__daemon *daemon, const char *path, struct mst_failure *failure) {
+/* A descriptor or -errno. */
+static int listen_at(const char *path) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  int error = strlen(path) < sizeof address.sun_path ? 0 : -ENAMETOOLONG;
-  int fd = error ? -1 : socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (!error && fd < 0) error = -errno;
-  if (!error) {
-    strcpy(address.sun_path, path);
-    unlink(path);
-    if (bind(fd, (const struct sockaddr *)&address, sizeof address) || chmod(path, 0666) || listen(fd, BACKLOG))
-      error = -errno;
+  if (strlen(path) >= sizeof address.sun_path) return -ENAMETOOLONG;
+  int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -errno;
+  strcpy(address.sun_path, path);
+  unlink(path);
+  if (!bind(fd, (const struct sockaddr *)&address, sizeof address) && !chmod(path, 0666) && !listen(fd, BACKLOG))
+    return fd;
+  int error = -errno;
+  close(fd);
+  return error;
+}
+
+int mst__server_listen(struct mst__daemon *daemon, const char *path, struct mst_failure *failure) {
+  int fd = mst__life_listener(daemon), error = 0;
+  if (fd < 0) {
+    fd = listen_at(path);
+    if (fd < 0)
+      error = fd;
+    else
+      mst__life_hold_listener(daemon, fd);
   }
   if (!error) {
     daemon->listener = (struct mst__watch){.ready = listener_ready, .fd = fd};
     error = mst__daemon_watch(daemon, &daemon->listener, EPOLLIN);
   }
   if (!error) return 0;
-  if (fd >= 0) close(fd);
   failure->code = error;
   snprintf(failure->message, sizeof failure->message, "control socket %.107s: %s", path, strerror(-error));
   return error;

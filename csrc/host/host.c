@@ -45,10 +45,17 @@ void mst__host_port_died(struct mst_host *host, struct mst_port *port) {
   host->log(host->log_ctx, MST_LOG_ERROR, line);
 }
 
-static int open_ports(struct mst_host *host, const char *const *specs, unsigned threads, struct mst_failure *failure) {
-  for (; specs && *specs; specs++) {
+static int open_port(struct mst_host *host, const struct mst_host_options *options, const char *spec,
+                     struct mst_port **out, struct mst_failure *failure) {
+  if (options->open_port) return options->open_port(options->open_port_ctx, host, spec, out, failure);
+  return mst_port_open(spec, out, failure);
+}
+
+static int open_ports(struct mst_host *host, const struct mst_host_options *options, struct mst_failure *failure) {
+  unsigned threads = options ? options->threads : 0;
+  for (const char *const *specs = options ? options->ports : NULL; specs && *specs; specs++) {
     struct mst_port *port, *threaded;
-    int error = mst_port_open(*specs, &port, failure);
+    int error = open_port(host, options, *specs, &port, failure);
     if (error) return error;
     if (threads > 1 && !mst__port_thread(port, &threaded)) {
       port = threaded;
@@ -101,8 +108,7 @@ int mst_host_open(const struct mst_host_options *options, mst_host **out, struct
   if (!error && daemon_path) error = mst__shared_open(host, daemon_path, must ? failure : NULL);
   if (error && !must && daemon_path) error = 0; /* nobody asked for a daemon: alone, as ever */
   if (!error) error = open_switch(host, options, failure);
-  if (!error && !host->daemon_path)
-    error = open_ports(host, options ? options->ports : NULL, options ? options->threads : 0, failure);
+  if (!error && !host->daemon_path) error = open_ports(host, options, failure);
   if (!error && options && options->pcap_path) {
     stamp_captures(host);
     error = mst_pcap_open(options->pcap_path, &host->pcap, failure);

@@ -190,6 +190,11 @@ int mst_switch_adopt_lease(mst_switch *sw, unsigned id, const struct mst_tuple *
   return take_or_join(sw, channel, tuple, &cookie);
 }
 
+intptr_t mst_switch_reservation(const mst_switch *sw, const struct mst_tuple *tuple) {
+  const struct mst__lease *lease = mst__lease_find(sw, tuple);
+  return lease && lease->reserved ? lease->cookie : MST_SWITCH_NO_COOKIE;
+}
+
 static struct mst__lease *find_held(const struct mst_switch *sw, const struct mst_tuple *tuple, unsigned id) {
   struct mst__lease *lease = mst__lease_find(sw, tuple);
   return lease && mst__holder_is(sw, lease->holder, id) ? lease : NULL;

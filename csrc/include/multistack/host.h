@@ -25,6 +25,9 @@ struct mst_host_options {
                              MULTISTACK_TRACE says, if it is set */
   bool embedded;          /* never attach to a multistackd */
   unsigned threads;       /* for moving packets: 0 or 1: the caller's alone; of more, each carries a port, in order */
+  /* In the place of mst_port_open; mst_host_switch(host) is there by then. NULL: mst_port_open. */
+  int (*open_port)(void *ctx, mst_host *host, const char *spec, struct mst_port **out, struct mst_failure *failure);
+  void *open_port_ctx;
 };
 
 /* Open the ports and make a switch, or attach to a multistackd: to the one that `ports` names, else, unless `embedded`

@@ -94,6 +94,9 @@ void mst_switch_release(mst_switch *sw, unsigned id, const struct mst_tuple *tup
 #define MST_SWITCH_NO_COOKIE ((intptr_t)-1)
 int mst_switch_adopt_lease(mst_switch *sw, unsigned id, const struct mst_tuple *tuple, intptr_t cookie);
 
+/* What names the reservation of a tuple that is held; MST_SWITCH_NO_COOKIE: there is none. */
+intptr_t mst_switch_reservation(const mst_switch *sw, const struct mst_tuple *tuple);
+
 /* What one channel holds is another's of the same owner from here on, with no moment between in which it is nobody's:
  * neither the OS nor a port notices. Of a group it is the seat that is handed over, with its flows. What `from_id` has
  * sent before is forwarded first. 0, -MST_EBADF (no such ids), -MST_EACCES (of different owners), -MST_ENOENT
