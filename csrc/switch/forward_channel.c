@@ -26,11 +26,11 @@ static inline uint32_t find(const struct mst__tuple_table *table, const struct m
 static inline bool source_is_held(struct mst_switch *sw, const struct mst__switch_channel *from,
                                   const struct mst__outgoing *packet) {
   uint32_t holder = find(&sw->tuples, &packet->source, packet->source_hash);
-  if (MST_LIKELY(holder)) return mst__holder_is(sw, holder, from->id);
+  if (MST_LIKELY(holder)) return mst__holder_sends(sw, holder, from->id, packet);
   holder = mst__tuple_find_any(&sw->tuples, packet->source.ip6, packet->source.word);
   if (!holder || !mst__holder_is(sw, holder, from->id)) return false;
   struct mst_addr addr = mst__outgoing_source(packet);
-  return mst__is_local(sw, &addr);
+  return mst__is_local(sw, &addr) && mst__holder_sends(sw, holder, from->id, packet);
 }
 
 static inline uint32_t destination_holder(struct mst_switch *sw, const struct mst__outgoing *packet) {
@@ -47,7 +47,8 @@ static inline int forward(struct mst_switch *sw, struct mst__switch_channel *fro
   if (MST_UNLIKELY(!source_is_held(sw, from, packet))) return MST_DROP_SOURCE_NOT_HELD;
   uint32_t holder = destination_holder(sw, packet);
   if (MST_UNLIKELY(!holder)) return mst__leave(sw, from, packet);
-  struct mst__switch_channel *to = mst__holder_pick(sw, holder, &packet->destination, &packet->source);
+  const uint8_t *tcp = packet->protocol == MST_TCP ? packet->taken.bytes + packet->l3_bytes : NULL;
+  struct mst__switch_channel *to = mst__holder_pick(sw, holder, &packet->destination, &packet->source, tcp);
   return mst__deliver_outgoing(sw, from, to, packet);
 }
 

@@ -80,7 +80,8 @@ static enum mst_drop transport(struct mst_switch *sw, struct mst__switch_port *p
     return MST_DROP_NOT_HELD;
   }
   struct mst__tuple_key remote = mst__tuple_key(&ip->source, mst__get16(ip->payload), ip->protocol);
-  struct mst__switch_channel *to = mst__holder_pick(sw, holder, &local, &remote);
+  struct mst__switch_channel *to =
+      mst__holder_pick(sw, holder, &local, &remote, ip->protocol == MST_TCP ? ip->payload : NULL);
   enum mst_drop drop = mst__deliver_bytes(sw, to, rx->data, ip->header_bytes + ip->payload_bytes, rx->gso_size,
                                           (rx->flags & MST_CSUM_PARTIAL) | MST_CSUM_VALID);
   if (drop) to->stats.drops[drop]++;
@@ -98,7 +99,7 @@ static enum mst_drop icmp(struct mst_switch *sw, const struct mst_port_rx *rx, c
   struct mst__tuple_key remote = mst__tuple_key(&error.destination, error.destination_port, error.protocol);
   uint32_t holder = mst__holder_find(sw, &local, &error.source);
   if (!holder) return MST_DROP_NOT_HELD;
-  struct mst__switch_channel *to = mst__holder_pick(sw, holder, &local, &remote);
+  struct mst__switch_channel *to = mst__holder_pick(sw, holder, &local, &remote, NULL);
   drop = mst__deliver_bytes(sw, to, rx->data, ip->header_bytes + ip->payload_bytes, 0, MST_CSUM_VALID);
   if (drop) to->stats.drops[drop]++;
   return drop;

@@ -22,6 +22,8 @@ int mst__group_make(struct mst_switch *sw, struct mst__lease *lease, uint32_t ow
   if (!group) return -MST_ENOMEM;
   group->lease = lease;
   group->owner = owner;
+  group->serial = ++sw->group_serial;
+  mst__list_init(&group->flows);
   sw->groups[i] = group;
   sw->group_hint = i + 1;
   lease->group = group;
@@ -31,6 +33,7 @@ int mst__group_make(struct mst_switch *sw, struct mst__lease *lease, uint32_t ow
 
 void mst__group_free(struct mst_switch *sw, struct mst__group *group) {
   unsigned i = group->lease->holder - MST__HOLDER_GROUP;
+  mst__group_flow_forget_group(sw, group);
   sw->groups[i] = NULL;
   if (i < sw->group_hint) sw->group_hint = i;
   mst__switch_free(sw, group->members, group->room * sizeof *group->members);
@@ -38,17 +41,17 @@ void mst__group_free(struct mst_switch *sw, struct mst__group *group) {
 }
 
 struct mst__group_member *mst__group_member_of(const struct mst__group *group, unsigned id) {
-  for (uint32_t i = 0; i < group->count; i++)
-    if (group->members[i].id == id) return &group->members[i];
+  for (uint32_t i = 0; i < group->room; i++)
+    if (group->members[i].id == id && group->members[i].holding) return &group->members[i];
   return NULL;
 }
 
 static int grow_members(struct mst_switch *sw, struct mst__group *group) {
-  if (group->count == MST__GROUP_MEMBERS_MAX) return -MST_ENOBUFS;
+  if (group->room == MST__GROUP_MEMBERS_MAX) return -MST_ENOBUFS;
   uint32_t room = group->room ? 2 * group->room : 4;
   struct mst__group_member *bigger = mst__switch_alloc(sw, room * sizeof *bigger);
   if (!bigger) return -MST_ENOMEM;
-  if (group->count) memcpy(bigger, group->members, group->count * sizeof *bigger);
+  if (group->room) memcpy(bigger, group->members, group->room * sizeof *bigger);
   mst__switch_free(sw, group->members, group->room * sizeof *bigger);
   group->members = bigger;
   group->room = room;
@@ -61,11 +64,13 @@ int mst__group_join(struct mst_switch *sw, struct mst__group *group, struct mst_
   if (error) return error;
   struct mst__holding *holding = mst__switch_alloc(sw, sizeof *holding);
   if (!holding) return -MST_ENOMEM;
+  struct mst__group_member *place = group->members;
+  while (place->holding) place++;
+  *place = (struct mst__group_member){.holding = holding, .occupant = place->occupant + 1, .id = (uint16_t)channel->id};
+  sw->env.random(sw->env.ctx, &place->seed, sizeof place->seed);
   holding->lease = group->lease;
   mst__hold(channel, holding);
-  struct mst__group_member *member = &group->members[group->count++];
-  *member = (struct mst__group_member){.holding = holding, .id = (uint16_t)channel->id};
-  sw->env.random(sw->env.ctx, &member->seat, sizeof member->seat);
+  group->count++;
   return 0;
 }
 
@@ -73,7 +78,8 @@ void mst__group_leave(struct mst_switch *sw, struct mst__group *group, struct ms
   struct mst__group_member *member = mst__group_member_of(group, channel->id);
   mst__let_go(channel, member->holding);
   mst__switch_free(sw, member->holding, sizeof *member->holding);
-  *member = group->members[--group->count];
+  member->holding = NULL;
+  group->count--;
 }
 
 void mst__group_hand_over(struct mst__group *group, struct mst__switch_channel *from, struct mst__switch_channel *to) {
@@ -81,4 +87,15 @@ void mst__group_hand_over(struct mst__group *group, struct mst__switch_channel *
   member->id = (uint16_t)to->id;
   mst__let_go(from, member->holding);
   mst__hold(to, member->holding);
+}
+
+bool mst__group_is_offered(const struct mst__group *group) {
+  for (uint32_t i = 0; i < group->room; i++)
+    if (group->members[i].holding && group->members[i].offers && !group->members[i].draining) return true;
+  return false;
+}
+
+void mst__group_succeed(struct mst__group *group) {
+  for (uint32_t i = 0; i < group->room; i++)
+    if (group->members[i].offers) group->members[i].draining = true;
 }

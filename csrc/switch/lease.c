@@ -134,6 +134,7 @@ int mst__lease_take(struct mst_switch *sw, struct mst__switch_channel *channel, 
   struct mst__lease *lease = mst__switch_alloc(sw, sizeof *lease);
   if (!lease) return -MST_ENOMEM;
   lease->tuple = *tuple;
+  lease->tuple.flags &= MST_BIND_V6ONLY | MST_BIND_GROUP;
   int error = set_holder(sw, lease, channel);
   if (!error) {
     error = announce(sw, lease, cookie);
@@ -144,15 +145,66 @@ int mst__lease_take(struct mst_switch *sw, struct mst__switch_channel *channel, 
   return error;
 }
 
+/* --- groups --- */
+
+static bool same_families(const struct mst__lease *there, const struct mst_tuple *tuple) {
+  return (there->tuple.flags & MST_BIND_V6ONLY) == (tuple->flags & MST_BIND_V6ONLY);
+}
+
+/* One channel's alone: it becomes a group's of one, so that another can join. */
+static int make_shared(struct mst_switch *sw, struct mst__lease *lease) {
+  struct mst__switch_channel *channel = sw->channels[lease->holder - 1];
+  int error = mst__group_make(sw, lease, channel->options.owner);
+  if (error) return error;
+  error = mst__group_join(sw, lease->group, channel);
+  if (error) {
+    mst__group_free(sw, lease->group);
+    lease->group = NULL;
+    lease->holder = channel->id + 1;
+    return error;
+  }
+  mst__let_go(channel, &lease->alone);
+  table_set(sw, lease);
+  return 0;
+}
+
+/* A group's that only has one member left, and was never meant to have more, is that one's alone. */
+static void make_exclusive(struct mst_switch *sw, struct mst__lease *lease) {
+  struct mst__group *group = lease->group;
+  const struct mst__group_member *last = group->members;
+  while (!last->holding) last++;
+  if (last->offers) return;
+  struct mst__switch_channel *channel = sw->channels[last->id];
+  mst__group_leave(sw, group, channel);
+  mst__group_free(sw, group);
+  lease->group = NULL;
+  lease->holder = channel->id + 1;
+  lease->alone.lease = lease;
+  mst__hold(channel, &lease->alone);
+  table_set(sw, lease);
+}
+
 /* Whether a channel of `owner` that asks for `tuple` can share what is held there. */
 static bool can_join(const struct mst__lease *there, const struct mst_tuple *tuple, uint32_t owner) {
-  return there->group && tuple->flags & MST_BIND_GROUP && there->group->owner == owner &&
-         (there->tuple.flags & MST_BIND_V6ONLY) == (tuple->flags & MST_BIND_V6ONLY);
+  return there->tuple.flags & tuple->flags & MST_BIND_GROUP && there->group->owner == owner &&
+         same_families(there, tuple);
+}
+
+static bool can_succeed(const struct mst__lease *there, const struct mst_tuple *tuple, uint32_t owner) {
+  return tuple->flags & MST_BIND_TAKE && there->group && there->group->owner == owner &&
+         mst__group_is_offered(there->group) && same_families(there, tuple);
+}
+
+static int succeed(struct mst_switch *sw, struct mst__lease *there, struct mst__switch_channel *channel) {
+  int error = mst__group_join(sw, there->group, channel);
+  if (!error) mst__group_succeed(there->group);
+  return error;
 }
 
 static int take_or_join(struct mst_switch *sw, struct mst__switch_channel *channel, const struct mst_tuple *tuple,
                         const intptr_t *cookie) {
   struct mst__lease *there = mst__lease_find(sw, tuple);
+  if (there && can_succeed(there, tuple, channel->options.owner)) return succeed(sw, there, channel);
   if (there && can_join(there, tuple, channel->options.owner)) return mst__group_join(sw, there->group, channel);
   if (there || mst__lease_conflicts(sw, tuple, channel->options.owner)) return -MST_EADDRINUSE;
   return mst__lease_take(sw, channel, tuple, cookie);
@@ -222,10 +274,12 @@ int mst_switch_transfer(mst_switch *sw, unsigned from_id, unsigned to_id, const 
 }
 
 static void leave_lease(struct mst_switch *sw, struct mst__lease *lease, struct mst__switch_channel *channel) {
-  if (lease->group && lease->group->count > 1)
-    mst__group_leave(sw, lease->group, channel);
-  else
+  if (!lease->group || lease->group->count == 1) {
     withdraw(sw, lease, channel);
+    return;
+  }
+  mst__group_leave(sw, lease->group, channel);
+  if (lease->group->count == 1 && !(lease->tuple.flags & MST_BIND_GROUP)) make_exclusive(sw, lease);
 }
 
 void mst_switch_release(mst_switch *sw, unsigned id, const struct mst_tuple *tuple) {
@@ -235,6 +289,38 @@ void mst_switch_release(mst_switch *sw, unsigned id, const struct mst_tuple *tup
   /* What was sent from the tuple, a last reset perhaps, is judged by what was held when it was sent. */
   mst__forward_waiting(sw, channel);
   leave_lease(sw, lease, channel);
+}
+
+/* Flows that were told of: a wildcard's have no local address, since nobody says which. */
+static int pin_all(struct mst_switch *sw, struct mst__lease *lease, unsigned id, const struct mst_endpoint *remotes,
+                   size_t count) {
+  struct mst__group *group = lease->group;
+  uint16_t seat = (uint16_t)(mst__group_member_of(group, id) - group->members);
+  struct mst__tuple_key local = mst__tuple_key(&lease->tuple.addr, lease->tuple.port, lease->tuple.protocol);
+  if (mst_addr_is_any(&lease->tuple.addr)) group->declared = true;
+  for (size_t i = 0; i < count; i++) {
+    struct mst__tuple_key remote = mst__tuple_key(&remotes[i].addr, remotes[i].port, lease->tuple.protocol);
+    struct mst__group_flow_key key = mst__group_flow_key(&local, &remote);
+    if (!mst__group_flow_pin(sw, group, seat, &key)) return -MST_ENOMEM;
+  }
+  return 0;
+}
+
+int mst_switch_declare(mst_switch *sw, unsigned id, const struct mst_tuple *tuple, const struct mst_endpoint *remotes,
+                       size_t count) {
+  struct mst__lease *lease = mst__channel_of(sw, id) ? find_held(sw, tuple, id) : NULL;
+  if (!lease) return -MST_EBADF;
+  return lease->group ? pin_all(sw, lease, id, remotes, count) : 0;
+}
+
+int mst_switch_offer(mst_switch *sw, unsigned id, const struct mst_tuple *tuple, const struct mst_endpoint *remotes,
+                     size_t count) {
+  struct mst__lease *lease = mst__channel_of(sw, id) ? find_held(sw, tuple, id) : NULL;
+  if (!lease) return -MST_EBADF;
+  int error = lease->group ? 0 : make_shared(sw, lease);
+  if (error) return error;
+  mst__group_member_of(lease->group, id)->offers = true;
+  return pin_all(sw, lease, id, remotes, count);
 }
 
 void mst__lease_release_all(struct mst_switch *sw, struct mst__switch_channel *channel) {

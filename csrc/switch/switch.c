@@ -40,6 +40,7 @@ int mst_switch_create(const struct mst_switch_options *options, mst_switch **out
   sw->deadline_ns = UINT64_MAX;
   mst__list_init(&sw->waiting);
   mst__list_init(&sw->ready);
+  mst__list_init(&sw->flows.gone);
   sw->env.random(sw->env.ctx, &sw->lease_key, sizeof sw->lease_key);
   int error = init_tables(sw);
   if (error) {
@@ -55,6 +56,7 @@ void mst_switch_destroy(mst_switch *sw) {
   if (!sw) return;
   for (unsigned id = 0; id < sw->channel_room; id++) mst_switch_detach(sw, id);
   mst__neighbour_free(sw);
+  mst__group_flow_free_all(sw);
   for (unsigned i = 0; i < sw->port_count; i++) sw->ports[i].port->ops->close(sw->ports[i].port);
   free_tables(sw);
   struct mst_env env = sw->env;

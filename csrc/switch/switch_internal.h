@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "channel_end.h"
+#include "group_flow.h"
 #include "lease.h"
 #include "multistack/switch.h"
 #include "rate.h"
@@ -116,6 +117,8 @@ struct mst_switch {
   struct mst__hash_table port_uses; /* lease_index.c */
   struct mst__group **groups;       /* by holder - MST__HOLDER_GROUP */
   unsigned group_room, group_hint;  /* none is free before the hint */
+  uint64_t group_serial;
+  struct mst__group_flow_table flows;
 
   struct mst__route *routes; /* direct-mapped */
   uint32_t route_generation, neighbour_generation;
@@ -166,21 +169,27 @@ static inline struct mst__switch_channel *mst__live_channel(const struct mst_swi
   return channel && !mst__in_limbo(channel) ? channel : NULL;
 }
 
-/* holder.c: the channel that gets the packets of a flow to a tuple that `holder` holds, and whether `channel` is (one
- * of) the holder. */
-struct mst__switch_channel *mst__holder_pick_of_group(const struct mst_switch *sw, uint32_t holder,
+/* holder.c: the channel that gets the packets of a flow to a tuple that `holder` holds; `tcp` is the packet's TCP
+ * header, NULL: it has none. Whether `id` is (one of) the holder, and whether it is and now sends this packet. */
+struct mst__switch_channel *mst__holder_pick_of_group(struct mst_switch *sw, uint32_t holder,
                                                       const struct mst__tuple_key *local,
-                                                      const struct mst__tuple_key *remote);
+                                                      const struct mst__tuple_key *remote, const uint8_t *tcp);
 bool mst__holder_group_has(const struct mst_switch *sw, uint32_t holder, unsigned id);
-static inline struct mst__switch_channel *mst__holder_pick(const struct mst_switch *sw, uint32_t holder,
+bool mst__holder_group_sends(struct mst_switch *sw, uint32_t holder, unsigned id, const struct mst__outgoing *packet);
+static inline struct mst__switch_channel *mst__holder_pick(struct mst_switch *sw, uint32_t holder,
                                                            const struct mst__tuple_key *local,
-                                                           const struct mst__tuple_key *remote) {
+                                                           const struct mst__tuple_key *remote, const uint8_t *tcp) {
   if (MST_LIKELY(holder < MST__HOLDER_GROUP)) return sw->channels[holder - 1];
-  return mst__holder_pick_of_group(sw, holder, local, remote);
+  return mst__holder_pick_of_group(sw, holder, local, remote, tcp);
 }
 static inline bool mst__holder_is(const struct mst_switch *sw, uint32_t holder, unsigned id) {
   if (MST_LIKELY(holder < MST__HOLDER_GROUP)) return holder == id + 1;
   return mst__holder_group_has(sw, holder, id);
+}
+static inline bool mst__holder_sends(struct mst_switch *sw, uint32_t holder, unsigned id,
+                                     const struct mst__outgoing *packet) {
+  if (MST_LIKELY(holder < MST__HOLDER_GROUP)) return holder == id + 1;
+  return mst__holder_group_sends(sw, holder, id, packet);
 }
 /* The holder of a tuple that packets to `key` at `addr` reach: exactly, else the wildcard where `addr` is local. */
 uint32_t mst__holder_find(struct mst_switch *sw, const struct mst__tuple_key *key, const struct mst_addr *addr);

@@ -77,7 +77,8 @@ void mst_switch_detach(mst_switch *sw, unsigned id);
 void mst_switch_tee(mst_switch *sw, unsigned id, mst_pcap *pcap, const char *name);
 
 /* Hold `tuple` for channel `id`; the shapes and errors of mst_net.lease. MST_BIND_GROUP shares it among channels of one
- * owner; with others' it is -MST_EADDRINUSE. -MST_ENOBUFS: the channel holds as many as it may. */
+ * owner; with others' it is -MST_EADDRINUSE. -MST_ENOBUFS: the channel holds as many as it may.
+ * MST_BIND_TAKE succeeds a channel that offers the tuple; where nobody holds it, it is leased as without. */
 int mst_switch_lease(mst_switch *sw, unsigned id, struct mst_tuple *tuple);
 /* Hold `count` free ports of (protocol, addr), at most 64, unpredictable ones (RFC 6056), each a lease of its own that
  * is released by itself. Returns how many there were, in `ports` (host byte order), or the error of mst_switch_lease
@@ -103,6 +104,22 @@ intptr_t mst_switch_reservation(const mst_switch *sw, const struct mst_tuple *tu
  * (`from_id` does not hold it), -MST_EADDRINUSE (`to_id` is of the group already), -MST_ENOBUFS (`to_id` holds as many
  * as it may). */
 int mst_switch_transfer(mst_switch *sw, unsigned from_id, unsigned to_id, const struct mst_tuple *tuple);
+
+/* A flow of a group, to one remote endpoint, belongs to the member that sent in it last, and stays with it whoever
+ * joins or leaves; only flows in which nobody has sent are spread among the members by hash. 65,536 flows of a group
+ * are remembered and 262,144 of all (112 bytes each), those that were silent for longest are forgotten first. While a
+ * member is in limbo, TCP segments of flows that nobody has are dropped, unless they open a connection.
+ *
+ * Tell of flows that a member has (after a restart, before it could send): they belong to it from here on. 0,
+ * -MST_EBADF (no such id, or it does not hold the tuple), -MST_ENOMEM, -MST_ENOBUFS. */
+int mst_switch_declare(mst_switch *sw, unsigned id, const struct mst_tuple *tuple, const struct mst_endpoint *remotes,
+                       size_t count);
+
+/* The same, and whoever of the same owner leases the tuple with MST_BIND_TAKE succeeds the channel: new flows are the
+ * successor's then, and those that are declared, or in which the channel sends, stay until it releases the tuple. May
+ * be called again to tell of more flows. */
+int mst_switch_offer(mst_switch *sw, unsigned id, const struct mst_tuple *tuple, const struct mst_endpoint *remotes,
+                     size_t count);
 
 /* Call `each` for every tuple that the channel holds; it must not change what is held. -MST_EBADF for an unknown id. */
 int mst_switch_each_lease(const mst_switch *sw, unsigned id, void (*each)(const struct mst_tuple *tuple, void *user),
