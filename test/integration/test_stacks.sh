@@ -105,6 +105,20 @@ start "$lwip_http" --daemon "$work/control" --listen [fd07::1]:8090 "$work/lwip"
 fetch lwip [fd07::1]:8090
 fetch lwip [fd07::1]:8090 elsewhere
 
+echo "== lwIP goes on sending when multistackd is killed and another one comes"
+mkfifo "$work/body"
+elsewhere curl --silent --show-error --fail --max-time 60 --output "$work/body" http://10.7.0.1:8090/ &
+client=$!
+exec 4< "$work/body"
+head -c 100000 <&4 > "$work/got"
+{ kill -KILL $multistackd && wait $multistackd; } 2> /dev/null || true
+start_daemon
+cat <&4 >> "$work/got"
+exec 4<&-
+wait $client
+cmp "$work/lwip" "$work/got"
+fetch utcp 10.7.0.1:8091 elsewhere
+
 echo "== a tuple has one holder, whatever its stack"
 refused node "$here/os_peers.mjs" "$work/os" http:10.7.0.1:8090
 refused "$lwip_http" --daemon "$work/control" --listen 10.7.0.1:8091 "$work/lwip"
