@@ -3,8 +3,7 @@
  * whose server was killed meanwhile. Everything else has to come through, the daemon's deaths too.
  *
  *   soak_daemon [--seconds N] [--seed N] [--port SPEC]      the last is the daemon's, once or more */
-#include "daemon_rig.h"
-#include "pattern.h"
+#include "daemon_echo.h"
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -49,60 +48,6 @@ static void violation(const char *what, const char *why) {
 
 /* --- a server: sends back what it gets --- */
 
-struct session {
-  mst_conn *conn;
-  uint64_t received, sent;
-  bool ended;
-};
-
-static void end_session(struct session *session) {
-  mst_close(session->conn);
-  free(session);
-}
-
-/* The pattern is the same everywhere, so what was received need not be kept to be sent. False: the peer is gone. */
-static bool receive_all(struct session *session) {
-  static uint8_t buffer[1 << 16];
-  ptrdiff_t n;
-  while ((n = mst_read(session->conn, buffer, sizeof buffer)) > 0) {
-    if (!is_pattern(session->received, buffer, (size_t)n)) violation("server", "wrong bytes");
-    session->received += (uint64_t)n;
-  }
-  if (n == 0) session->ended = true;
-  return n == 0 || n == -MST_EAGAIN;
-}
-
-static bool send_back(struct session *session) {
-  while (session->sent < session->received) {
-    uint64_t left = session->received - session->sent;
-    ptrdiff_t n = mst_write(session->conn, pattern_at(session->sent), left < PATTERN_BYTES ? left : PATTERN_BYTES);
-    if (n == -MST_EAGAIN) return true;
-    if (n < 0) return false;
-    session->sent += (uint64_t)n;
-  }
-  return true;
-}
-
-static void on_session(mst_conn *conn, unsigned events, void *user) {
-  struct session *session = user;
-  (void)conn;
-  (void)events;
-  if (!receive_all(session) || !send_back(session) || (session->ended && session->sent == session->received))
-    end_session(session);
-}
-
-static void on_accept(mst_listener *listener, void *user) {
-  mst_conn *conn;
-  (void)user;
-  while ((conn = mst_accept(listener))) {
-    struct session *session = calloc(1, sizeof *session);
-    if (!session) violation("server", "out of memory");
-    session->conn = conn;
-    mst_conn_set_event(conn, on_session, session);
-    on_session(conn, 0, session);
-  }
-}
-
 /* Another life of the same server may come before the daemon has seen the end of the last. */
 static int bind_soon(struct app *app, const struct mst_endpoint *local, mst_binding **binding) {
   uint64_t end_ns = now_ns() + STUCK_NS;
@@ -122,7 +67,7 @@ static void serve(void *ctx, int ready_fd) {
   mst_listener *listener;
   app_open(&app, rig.spec);
   int error = bind_soon(&app, &local, &binding);
-  if (!error) error = mst_listen(binding, 0, on_accept, NULL, &listener);
+  if (!error) error = mst_listen(binding, 0, echo_accept, NULL, &listener);
   if (error) violation("server: listen", mst_strerror(error));
   app_ready(ready_fd);
   for (;;) app_turn(&app, RIG_LIMIT_MS);
