@@ -17,3 +17,11 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/MultistackConfig.cmake ${CMAKE_CURRENT
         DESTINATION ${package_directory})
 install(EXPORT MultistackTargets NAMESPACE Multistack:: DESTINATION ${package_directory})
 install(EXPORT MultistackStaticTargets NAMESPACE Multistack:: DESTINATION ${package_directory})
+
+# multistackd: the program, its manual, what systemd needs to run it as a user of its own, an example of a configuration.
+install(TARGETS multistackd RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
+install(FILES ${CMAKE_CURRENT_SOURCE_DIR}/daemon/multistackd.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
+configure_file(${CMAKE_CURRENT_SOURCE_DIR}/daemon/multistackd.service.in multistackd.service @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/multistackd.service DESTINATION lib/systemd/system)
+install(FILES ${CMAKE_CURRENT_SOURCE_DIR}/daemon/multistackd.sysusers DESTINATION lib/sysusers.d RENAME multistackd.conf)
+install(FILES ${CMAKE_CURRENT_SOURCE_DIR}/daemon/multistackd.conf DESTINATION ${CMAKE_INSTALL_DOCDIR})

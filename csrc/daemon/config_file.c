@@ -13,6 +13,7 @@
 static struct {
   struct mst__daemon_config *config;
   struct mst_failure *failure;
+  bool told;                        /* what is wrong */
   struct mst__rule rule;            /* the allow or deny under way */
   struct mst__limit_section limits; /* the limit under way */
 } reading;
@@ -172,6 +173,7 @@ static void on_error(cfg_t *section, const char *format, va_list arguments) {
                                opt == section->opts ? ": there are " : ", ", opt->name);
   }
   mst__port_fail(reading.failure, -MST_EINVAL, "%s:%d: %s", section->filename, section->line, message);
+  reading.told = true;
 }
 
 #define VALUE(option)                                                                                                  \
@@ -218,6 +220,7 @@ static int parse(const char *text, size_t bytes, const char *name) {
     cfg_set_error_function(cfg, on_error);
     cfg->filename = strdup(name);
     result = cfg_parse_fp(cfg, file);
+    if (result == CFG_PARSE_ERROR && !reading.told) cfg_error(cfg, "an empty name");
   }
   if (file) fclose(file);
   if (cfg) cfg_free(cfg);

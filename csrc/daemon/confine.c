@@ -98,7 +98,7 @@ static const char *const deadly[] = {"execve",
                                      "capset",
                                      NULL};
 
-#define IS(argument, value) SCMP_CMP64(argument, SCMP_CMP_EQ, (value))
+#define IS(argument, value) SCMP_CMP64(argument, SCMP_CMP_EQ, (value), 0)
 #define HAS_NOT(argument, bits) SCMP_CMP64(argument, SCMP_CMP_MASKED_EQ, (bits), 0)
 #define HAS(argument, bits) SCMP_CMP64(argument, SCMP_CMP_MASKED_EQ, (bits), (bits))
 #define NAMESPACES                                                                                                     \

@@ -13,7 +13,7 @@ if [ ! -e "$BUILD/integrations/libuv/multistack-uv.pc" ]; then
   echo "libuv is not installed: nothing to test"
   exit 77
 fi
-cmake --build "$BUILD" --target multistack multistack_static multistack_uv multistack_uv_static
+cmake --build "$BUILD" --target multistack multistack_static multistackd multistack_uv multistack_uv_static
 cmake -DCMAKE_INSTALL_LOCAL_ONLY=ON -DCMAKE_INSTALL_PREFIX="$prefix" -P "$BUILD/csrc/cmake_install.cmake"
 cmake -DCMAKE_INSTALL_LOCAL_ONLY=ON -DCMAKE_INSTALL_PREFIX="$prefix" -P "$BUILD/integrations/libuv/cmake_install.cmake"
 
@@ -47,6 +47,12 @@ echo "== find_package"
 cmake -S "$examples" -B "$work/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_FLAGS="${flags[*]}"
 cmake --build "$work/build" --target uv-echo
 "$work/build/uv-echo" --help | grep -q -- --listen
+
+echo "== the daemon"
+"$prefix/sbin/multistackd" --check --config "$prefix/share/doc/multistack/multistackd.conf"
+[ -e "$prefix/share/man/man8/multistackd.8" ]
+grep -q ^ExecStart=/ "$prefix/lib/systemd/system/multistackd.service"
+grep -q '^u multistack ' "$prefix/lib/sysusers.d/multistackd.conf"
 
 echo "== only public names are exported"
 for library in libmultistack.so libmultistack-uv.so; do

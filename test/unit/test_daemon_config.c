@@ -214,6 +214,7 @@ static void refuses_broken_syntax(void **state) {
   refuse("allow \"x\" { }", "f:1");
   refuse("socket = \"/x", "f:");
   refuse("\x01\x02\x1b[31m = 3", "f:1");
+  refuse("threads = 1\n\"\" = 2\n", "f:2: an empty name");
   refuse("include(\"/etc/passwd\")", "no such option");
 }
 
