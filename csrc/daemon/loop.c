@@ -12,7 +12,7 @@
 
 #define EVENTS 16
 
-/* How often channels are looked over for those that cannot go on. */
+/* How often channels are looked over for those that cannot go on, while packets move. */
 #define LOOK_NS 1000000u
 
 /* While packets move, the control socket gets one part in so many of the time. */
@@ -65,8 +65,8 @@ static void look_at_routes(struct mst__daemon *daemon) {
   mst__server_routes_changed(daemon);
 }
 
-static void look_at_channels(struct mst__daemon *daemon) {
-  if (daemon->now_ns - daemon->channels_looked_ns < LOOK_NS) return;
+static void look_at_channels(struct mst__daemon *daemon, bool busy) {
+  if (busy && daemon->now_ns - daemon->channels_looked_ns < LOOK_NS) return;
   daemon->channels_looked_ns = daemon->now_ns;
   mst__fault_close_channels(daemon);
 }
@@ -78,7 +78,7 @@ void mst__daemon_run(struct mst__daemon *daemon) {
     daemon->now_ns = mst__host_clock_ns();
     if (moved) awake_until_ns = daemon->now_ns + spin_ns;
     look_at_routes(daemon);
-    look_at_channels(daemon);
+    look_at_channels(daemon, moved != 0);
     if (daemon->now_ns >= awake_until_ns)
       rest(daemon);
     else if (daemon->now_ns >= daemon->control_next_ns)
