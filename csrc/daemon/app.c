@@ -100,7 +100,7 @@ struct mst__client *mst__app_of(const struct mst__daemon *daemon, unsigned id) {
 void mst__app_gone(struct mst__client *client) {
   mst__sockets_app_gone(client);
   mst__life_gone(client);
-  mst_switch_detach(client->daemon->sw, client->id);
+  mst__leaving_add(client->daemon, client->id);
   mst_channel_destroy(client->channel);
   client->channel = NULL;
   client->region = NULL;

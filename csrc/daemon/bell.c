@@ -11,11 +11,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The loop is awake, and looks at all channels. */
+/* The loop is awake, and looks at all channels. More than one ring for each time that it went to sleep is without
+ * reason, and held against the app. */
 static void rung(struct mst__daemon *daemon, struct mst__watch *watch) {
+  struct mst__client *client = watch->client;
   char bytes[64];
-  (void)daemon;
-  if (recv(watch->fd, bytes, sizeof bytes, MSG_DONTWAIT) == 0) mst__client_close(watch->client);
+  ssize_t rings = recv(watch->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+  if (rings == 0) mst__client_close(client);
+  if (rings <= 0) return;
+  if (client->rung_in_sleep != daemon->sleeps) rings--;
+  client->rung_in_sleep = daemon->sleeps;
+  if (rings) mst_switch_blame(daemon->sw, client->id, (unsigned)rings);
 }
 
 int mst__bell_make(struct mst__client *client, int *app_fd) {

@@ -40,6 +40,7 @@ struct mst__client {
   int pidfd;
   mst_channel *channel;
   unsigned id;            /* of the channel in the switch */
+  uint64_t rung_in_sleep; /* the daemon's, when it was rung last */
   struct mst__watch bell; /* between the daemon and the app: see bell.c */
   uint8_t *region;        /* the channel's, mapped here */
   size_t region_bytes;
@@ -57,11 +58,12 @@ struct mst__daemon {
   mst_switch *sw;
   int epoll;
   struct mst__watch listener, packets, signals;
-  struct mst__list clients, gone;
+  struct mst__list clients, gone, leaving;
   unsigned client_count;
   uint64_t now_ns;
   uint64_t control_next_ns; /* not before, while packets move */
   uint64_t channels_looked_ns;
+  uint64_t sleeps; /* how often channels were asked to ring */
   uint32_t route_generation;
   struct mst__life *life;
   bool stopping;
@@ -118,6 +120,11 @@ void mst__sockets_app_gone(struct mst__client *app);
 int mst__fault_catch(struct mst__daemon *daemon);
 /* Close the channels whose memory was not there, and those that are abusive. */
 void mst__fault_close_channels(struct mst__daemon *daemon);
+
+/* leaving.c: let go of a channel whose app has gone, a little in each turn of the loop. */
+void mst__leaving_add(struct mst__daemon *daemon, unsigned id);
+void mst__leaving_go_on(struct mst__daemon *daemon);
+void mst__leaving_finish(struct mst__daemon *daemon);
 
 /* bell.c: `app_fd` is the app's end, to be closed when it is sent. */
 int mst__bell_make(struct mst__client *client, int *app_fd);

@@ -47,6 +47,7 @@ static void serve(struct mst__daemon *daemon, int wait_ms) {
   }
   if (!mst__list_empty(&daemon->watchers)) mst__observe_due(daemon);
   bury_the_gone(daemon);
+  mst__leaving_go_on(daemon);
   mst__life_flush(daemon);
   daemon->now_ns = mst__host_clock_ns();
   daemon->control_next_ns = daemon->now_ns + CONTROL_SHARE * (daemon->now_ns - begin_ns);
@@ -54,7 +55,8 @@ static void serve(struct mst__daemon *daemon, int wait_ms) {
 
 /* Until something is there to do. */
 static void rest(struct mst__daemon *daemon) {
-  bool idle = mst_switch_sleep(daemon->sw);
+  bool idle = mst_switch_sleep(daemon->sw) && mst__list_empty(&daemon->leaving);
+  daemon->sleeps++;
   serve(daemon, idle ? timeout_ms(daemon) : 0);
   mst_switch_wake(daemon->sw);
 }

@@ -48,6 +48,7 @@ static int open_daemon(struct mst__daemon *daemon, struct mst_failure *failure) 
   mst__list_init(&daemon->clients);
   mst__list_init(&daemon->gone);
   mst__list_init(&daemon->watchers);
+  mst__list_init(&daemon->leaving);
   options.open_port = mst__life_open_port;
   options.open_port_ctx = daemon;
   int error = mst__life_open(daemon, failure);
@@ -82,6 +83,7 @@ static void close_daemon(struct mst__daemon *daemon, bool failed) {
   }
   while (!mst__list_empty(&daemon->clients))
     mst__client_close(MST__CONTAINER(daemon->clients.next, struct mst__client, node));
+  mst__leaving_finish(daemon);
   if (daemon->listener.fd > 0 && !others) unlink(daemon->config->socket_path);
   mst_host_close(daemon->host);
   mst__life_close(daemon, failed);

@@ -323,9 +323,10 @@ int mst_switch_offer(mst_switch *sw, unsigned id, const struct mst_tuple *tuple,
   return pin_all(sw, lease, id, remotes, count);
 }
 
-void mst__lease_release_all(struct mst_switch *sw, struct mst__switch_channel *channel) {
-  while (!mst__list_empty(&channel->holdings))
+bool mst__lease_release_some(struct mst_switch *sw, struct mst__switch_channel *channel, unsigned count) {
+  for (; count && !mst__list_empty(&channel->holdings); count--)
     leave_lease(sw, MST__CONTAINER(channel->holdings.next, struct mst__holding, of_channel)->lease, channel);
+  return mst__list_empty(&channel->holdings);
 }
 
 int mst_switch_each_lease(const mst_switch *sw, unsigned id, void (*each)(const struct mst_tuple *tuple, void *user),

@@ -51,7 +51,7 @@ int mst__lease_check(struct mst_switch *sw, const struct mst__switch_channel *ch
 int mst__lease_take(struct mst_switch *sw, struct mst__switch_channel *channel, const struct mst_tuple *tuple,
                     const intptr_t *cookie);
 /* Let go of all that a channel holds. */
-void mst__lease_release_all(struct mst_switch *sw, struct mst__switch_channel *channel);
+bool mst__lease_release_some(struct mst_switch *sw, struct mst__switch_channel *channel, unsigned count);
 
 /* --- lease_ephemeral.c: any free port --- */
 

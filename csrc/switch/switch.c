@@ -1,6 +1,7 @@
 /* The switch as a whole: its life, its ports and channels, its statistics. */
 #include "multistack/switch.h"
 #include "switch_internal.h"
+#include <limits.h>
 
 #define FIRST_BUCKETS 256u
 
@@ -109,8 +110,13 @@ static int open_end(struct mst_switch *sw, struct mst__channel_end *end, const m
   return 0;
 }
 
+static void close_end(struct mst_switch *sw, struct mst__channel_end *end) {
+  mst__switch_free(sw, end->rx_ends, end->geometry.rx_slots * sizeof *end->rx_ends);
+  memset(end, 0, sizeof *end);
+}
+
 static void free_channel(struct mst_switch *sw, struct mst__switch_channel *channel) {
-  mst__switch_free(sw, channel->end.rx_ends, channel->end.geometry.rx_slots * sizeof *channel->end.rx_ends);
+  close_end(sw, &channel->end);
   mst__switch_free(sw, channel, sizeof *channel);
 }
 
@@ -157,7 +163,7 @@ static void forget_receiver(struct mst_switch *sw, const struct mst__switch_chan
 void mst_switch_detach(mst_switch *sw, unsigned id) {
   struct mst__switch_channel *channel = mst__channel_of(sw, id);
   if (!channel) return;
-  mst__lease_release_all(sw, channel);
+  mst__lease_release_some(sw, channel, UINT_MAX);
   mst__neighbour_forget_channel(sw, id);
   mst__list_remove(&channel->ready);
   sw->channels[id] = NULL;
@@ -167,6 +173,23 @@ void mst_switch_detach(mst_switch *sw, unsigned id) {
   sw->stats.from_channel_packets += channel->stats.from_channel_packets;
   sw->stats.from_channel_bytes += channel->stats.from_channel_bytes;
   free_channel(sw, channel);
+}
+
+void mst_switch_abandon(mst_switch *sw, unsigned id) {
+  struct mst__switch_channel *channel = mst__channel_of(sw, id);
+  if (!channel) return;
+  mst__neighbour_forget_channel(sw, id);
+  mst__list_remove(&channel->ready);
+  forget_receiver(sw, channel);
+  channel->options.ring = NULL;
+  close_end(sw, &channel->end);
+}
+
+bool mst_switch_detach_some(mst_switch *sw, unsigned id, unsigned leases) {
+  struct mst__switch_channel *channel = mst__channel_of(sw, id);
+  if (channel && !mst__lease_release_some(sw, channel, leases)) return false;
+  mst_switch_detach(sw, id);
+  return true;
 }
 
 void mst_switch_tee(mst_switch *sw, unsigned id, mst_pcap *pcap, const char *name) {

@@ -53,7 +53,7 @@ int mst__ephemeral_take(mst_stack *stack, struct mst__flow *flow, mst_binding **
   *out = take_pooled(stack, pool, flow, 0, all, false);
   if (!*out) *out = take_pooled(stack, pool, flow, 0, all, true);
   if (*out) return 0;
-  return rc == -MST_ENOMEM ? rc : -MST_EADDRNOTAVAIL;
+  return rc == -MST_ENOBUFS || rc == -MST_EADDRINUSE ? -MST_EADDRNOTAVAIL : rc;
 }
 
 static void leave_pool(mst_binding *binding) {
