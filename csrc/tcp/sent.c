@@ -180,6 +180,7 @@ void mst__sent_mark_all_lost(struct mst_conn *conn) {
       continue;
     }
     if (!(sent->flags & MST__SENT_LOST)) mst__sent_mark_lost(conn, sent);
+    sent->segment_bytes = (uint16_t)mst__segment_bytes(conn); /* a SACK of it is rounded to what goes again */
     mst__list_remove(&sent->place);
     mst__list_push_back(&conn->sent.lost, &sent->place);
     if (before && before->flags == sent->flags)

@@ -102,8 +102,22 @@ static void crumbs_share_records(void **state) {
   script_close(s);
 }
 
+/* The path takes less: what goes again is cut anew, and a SACK of such a segment is of all of it. */
+static void cut_anew(void **state) {
+  (void)state;
+  struct script *s = outstanding(4);
+  struct mst_conn *conn = s->conn;
+  mst__conn_set_path_mtu(conn, 40 + 60);
+  mst__sent_mark_all_lost(conn);
+  acknowledge(s, 1, 61, 121);
+  assert_int_equal(conn->sent.sacked_bytes, 60);
+  assert_true(mst__sent_check(conn));
+  script_close(s);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(cut_anew),
       cmocka_unit_test(sacked_in_random_order),
       cmocka_unit_test(neighbours_join),
       cmocka_unit_test(crumbs_share_records),
