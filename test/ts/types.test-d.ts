@@ -6,6 +6,7 @@ import {
   install,
   sockets,
   stats,
+  setNotsentLowat,
   tcpInfo,
   type Options,
   type Route,
@@ -51,6 +52,7 @@ export const used = [counted, state, remote, route, noRoute];
 same<ReturnType<typeof tcpInfo>, TcpInfo | undefined>(true);
 same<Parameters<typeof tcpInfo>, [socket: net.Socket]>(true);
 same<ReturnType<Socket['tcpInfo']>, TcpInfo | undefined>(true);
+same<Parameters<typeof setNotsentLowat>, [socket: net.Socket, bytes: number]>(true);
 export function told(socket: net.Socket, secure: tls.TLSSocket): number {
   tcpInfo(secure);
   // @ts-expect-error: there may be nothing to tell

@@ -275,6 +275,34 @@ static void a_write_in_each_callback(void **state) {
   free(sink.bytes);
 }
 
+#ifndef OS_STACK
+/* Before the connection and on it: what the stack takes at once, and all of it in the end. */
+static void the_stack_takes_little_ahead(void **state) {
+  static mst_uv_write_t req;
+  static mst_uv_tcp_t early;
+  struct sink sink;
+  (void)state;
+  start();
+  mst_uv_tcp_init(&net.uv, &early);
+  assert_int_equal(mst_uv_tcp_notsent_lowat(&early, 5000), 0);
+  assert_int_equal(mst_uv_tcp_notsent_lowat(&early, 1u << 31), UV_EINVAL);
+  struct sockaddr_storage addr;
+  int len = sizeof addr;
+  assert_int_equal(mst_uv_tcp_getpeername(&pair.client, SOCKADDR(addr), &len), 0);
+  static mst_uv_connect_t connect;
+  assert_int_equal(mst_uv_tcp_connect(&connect, &early, SOCKADDR(addr), NULL), 0);
+  assert_int_equal(mst_conn_get_option(mst_uv_tcp_conn(&early), MST_TCP_NOTSENT_LOWAT), 5000);
+
+  assert_int_equal(mst_uv_tcp_notsent_lowat(&pair.client, 16384), 0);
+  assert_int_equal(put(&pair.client, &req, "a", big(), BIG_BYTES), 0);
+  assert_int_equal(mst_uv_stream_get_write_queue_size(&pair.client), BIG_BYTES - 16384);
+  sink_start(&pair.server, &sink);
+  RUN_UNTIL(sink.len == BIG_BYTES);
+  assert_memory_equal(sink.bytes, big(), BIG_BYTES);
+  free(sink.bytes);
+}
+#endif
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       NET_TEST(callbacks_are_deferred_and_in_order),
@@ -288,6 +316,9 @@ int main(void) {
       NET_TEST(written_before_a_refusal),
       NET_TEST(a_handle_closes_in_its_write_callback),
       NET_TEST(a_write_in_each_callback),
+#ifndef OS_STACK
+      NET_TEST(the_stack_takes_little_ahead),
+#endif
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -393,6 +393,11 @@ export class TCP extends JSStreamBase implements Receiver {
     return this.#setOption(Option.keepAlive, Number(on));
   }
 
+  /** False: there is no connection yet, or none any more. */
+  setNotsentLowat(bytes: number): boolean {
+    return this.#id !== 0 && this.#setOption(Option.notsentLowat, bytes) === 0;
+  }
+
   setTypeOfService(value: number): number {
     return this.#setOption(Option.typeOfService, value);
   }

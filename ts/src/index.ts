@@ -2,5 +2,6 @@
 // puts it under a whole program.
 export { configure, sockets, stats } from './host.js';
 export { install } from './install.js';
+export { setNotsentLowat } from './notsent-lowat.js';
 export { tcpInfo } from './tcp-info.js';
 export type { Endpoint, Options, Route, RouteCounts, SocketInfo, Stats, TcpInfo } from './types.js';

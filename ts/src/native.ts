@@ -26,6 +26,7 @@ export const Option = {
   keepAliveIntervalMs: 3,
   keepAliveCount: 4,
   typeOfService: 10,
+  notsentLowat: 14,
 } as const;
 
 export interface HostOptions {

@@ -2,6 +2,7 @@
 // classes with a handle of ours underneath, and what is routed where is policy, as everywhere.
 import net from 'node:net';
 import { guardMessages } from './ipc.js';
+import { setNotsentLowat } from './notsent-lowat.js';
 import { patchServer, patchSocket } from './patch.js';
 import { tcpInfo } from './tcp-info.js';
 import type { TcpInfo } from './types.js';
@@ -12,6 +13,12 @@ export class Socket extends net.Socket {
   /** The state of the connection: `tcpInfo` of 'multistack'. */
   tcpInfo(): TcpInfo | undefined {
     return tcpInfo(this);
+  }
+
+  /** What the stack takes ahead of sending: `setNotsentLowat` of 'multistack'. */
+  setNotsentLowat(bytes: number): this {
+    setNotsentLowat(this, bytes);
+    return this;
   }
 }
 patchSocket(Socket.prototype);

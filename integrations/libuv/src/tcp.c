@@ -82,6 +82,7 @@ void mst__uv_tcp_adopt(mst_uv_tcp_t *tcp, mst_conn *conn, int family) {
   mst_conn_set_event(conn, mst__uv_tcp_event, tcp);
   if (tcp->flags & MST__UV_NODELAY) mst_uv_tcp_nodelay(tcp, 1);
   if (tcp->flags & MST__UV_KEEPALIVE) mst_uv_tcp_keepalive(tcp, 1, tcp->keepalive_delay_s);
+  if (tcp->notsent_lowat) mst_uv_tcp_notsent_lowat(tcp, tcp->notsent_lowat);
 }
 
 int mst_uv_tcp_connect(mst_uv_connect_t *req, mst_uv_tcp_t *tcp, const struct sockaddr *addr, mst_uv_connect_cb cb) {
@@ -219,6 +220,12 @@ int mst_uv_tcp_keepalive(mst_uv_tcp_t *tcp, int enable, unsigned delay_s) {
   set_flag(tcp, MST__UV_KEEPALIVE, enable);
   tcp->keepalive_delay_s = delay_s;
   return 0;
+}
+
+int mst_uv_tcp_notsent_lowat(mst_uv_tcp_t *tcp, unsigned bytes) {
+  if (bytes > INT32_MAX) return UV_EINVAL;
+  tcp->notsent_lowat = bytes;
+  return tcp->conn ? mst_conn_set_option(tcp->conn, MST_TCP_NOTSENT_LOWAT, bytes) : 0;
 }
 
 mst_conn *mst_uv_tcp_conn(const mst_uv_tcp_t *tcp) {

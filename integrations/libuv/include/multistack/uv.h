@@ -105,6 +105,10 @@ int mst_uv_tcp_getsockname(const mst_uv_tcp_t *tcp, struct sockaddr *name, int *
 int mst_uv_tcp_getpeername(const mst_uv_tcp_t *tcp, struct sockaddr *name, int *namelen);
 int mst_uv_tcp_nodelay(mst_uv_tcp_t *tcp, int enable);
 int mst_uv_tcp_keepalive(mst_uv_tcp_t *tcp, int enable, unsigned delay_s);
+/* Of our own, after TCP_NOTSENT_LOWAT: the stack takes no more than leaves `bytes` not yet sent, and more when less
+ * than half of them are left; the rest waits in the write queue, where it can still be thought better of. 0, the
+ * default: as much as the send buffer holds. Before a connection too. UV_EINVAL: more than INT32_MAX. */
+int mst_uv_tcp_notsent_lowat(mst_uv_tcp_t *tcp, unsigned bytes);
 
 /* The connection beneath, for options and statistics that libuv has no name for; NULL when there is none. It is the
  * handle's: neither close it nor set its event callback. */
@@ -179,6 +183,7 @@ struct mst_uv_tcp_s {
   int delayed_error;
   int shutdown_status;
   unsigned keepalive_delay_s;
+  unsigned notsent_lowat;
   mst_binding *binding;
   mst_listener *listener;
   mst_conn *conn;
