@@ -77,6 +77,7 @@ static void read_some(struct end *e) {
     if (e->paused_until_ns > w->sim->now_ns) return wake_at(e, e->paused_until_ns);
     if (sim_random_chance(&w->random, e->pause_chance)) {
       e->paused_until_ns = w->sim->now_ns + below(w, 5 * SIM_S);
+      world_progress(w, e); /* several pauses in a row are no stall of the stack's */
       continue;
     }
     ptrdiff_t n = take(e);
