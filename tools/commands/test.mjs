@@ -21,12 +21,30 @@ const parts = {
   'test:unit': [cUnit, typeScriptUnit],
   'test:sim': [cSim],
   'test:integration': [cIntegration, typeScriptIntegration],
-  test: [lintAll, cUnit, cSim, typeScriptUnit, cIntegration, cSanitized, typeScriptIntegration, fuzzAll, demoOnce],
+  'test:attack': [cAttack],
+  'test:soak': [cSoak],
+  test: [
+    lintAll,
+    cUnit,
+    cSim,
+    typeScriptUnit,
+    cIntegration,
+    cAttack,
+    cSoak,
+    cSanitized,
+    typeScriptIntegration,
+    fuzzAll,
+    demoOnce,
+  ],
 };
+
+/** With arguments a script runs its program alone: npm run test:sim -- --count N --seed FIRST --jobs N, npm run
+ * test:attack -- --seconds N NAME, npm run test:soak -- --seconds N --seed N; see the programs' sources. */
+const programs = { 'test:sim': 'sim_random', 'test:attack': 'test_attack', 'test:soak': 'soak_daemon' };
 
 export async function main(args, script) {
   await setup(...(script === 'test' ? ['test', 'lint', 'demo'] : ['test']));
-  if (script === 'test:sim' && args.length > 0) return simRandom(args);
+  if (args.length > 0 && Object.hasOwn(programs, script)) return runProgram(script, args);
   const tally = new Tally();
   for (const part of parts[script]) await part(tally);
   return tally.print();
@@ -47,9 +65,18 @@ async function cSim(tally) {
   await runCtest(await buildTests('test'), 'sim', tally);
 }
 
-/** npm run test:sim -- [--count N] [--seed FIRST] [--jobs N] ...: random scenarios alone, see test/sim/sim_random.c. */
-async function simRandom(args) {
-  return run([path.join(await buildTests('test'), 'test/sim_random'), ...args]);
+async function cAttack(tally) {
+  console.log('hostile clients of multistackd');
+  await runCtest(await buildTests('test'), 'attack', tally);
+}
+
+async function cSoak(tally) {
+  console.log('a soak of multistackd, two minutes');
+  await runCtest(await buildTests('test'), 'soak', tally);
+}
+
+async function runProgram(script, args) {
+  return run([path.join(await buildTests('test'), 'test', programs[script]), ...args]);
 }
 
 async function cSanitized(tally) {
