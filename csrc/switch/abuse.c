@@ -5,13 +5,21 @@
 #define LEAK_PER_S 1000u
 #define POINTS_MAX 10000u
 
-/* Points of what a well-behaved sender does not send; what happens to anybody (no route, a full ring) has none. */
+/* Points of what a well-behaved sender does not send; what happens to anybody (no route, a full ring) has none, nor
+ * what a remote host can make a stack say (ICMP, say). */
 static const uint16_t points_of[MST_DROP_COUNT] = {
-    [MST_DROP_DESCRIPTOR] = 100,        [MST_DROP_SHORT] = 10,          [MST_DROP_VERSION] = 10,
-    [MST_DROP_IP_HEADER] = 10,          [MST_DROP_IP_CHECKSUM] = 10,    [MST_DROP_IP_OPTION] = 10,
-    [MST_DROP_FRAGMENT] = 10,           [MST_DROP_PROTOCOL] = 10,       [MST_DROP_TCP_HEADER] = 10,
-    [MST_DROP_UDP_HEADER] = 10,         [MST_DROP_ICMP] = 10,           [MST_DROP_SOURCE_ADDRESS] = 10,
-    [MST_DROP_DESTINATION_ADDRESS] = 1, [MST_DROP_SOURCE_NOT_HELD] = 1,
+    [MST_DROP_DESCRIPTOR] = 100,
+    [MST_DROP_SHORT] = 10,
+    [MST_DROP_VERSION] = 10,
+    [MST_DROP_IP_HEADER] = 10,
+    [MST_DROP_IP_CHECKSUM] = 10,
+    [MST_DROP_IP_OPTION] = 10,
+    [MST_DROP_FRAGMENT] = 10,
+    [MST_DROP_TCP_HEADER] = 10,
+    [MST_DROP_UDP_HEADER] = 10,
+    [MST_DROP_SOURCE_ADDRESS] = 10,
+    [MST_DROP_DESTINATION_ADDRESS] = 1,
+    [MST_DROP_SOURCE_NOT_HELD] = 1,
 };
 
 static void add(const struct mst_switch *sw, struct mst__switch_channel *channel, uint32_t points) {

@@ -36,7 +36,8 @@ struct mst__taken {
   uint16_t gso_size;
   uint8_t flags;
   uint8_t frag_count;
-  struct mst__tx_frag frags[MST_PACKET_IOV_MAX]; /* checked: inside the region, and the sum is len */
+  struct mst__tx_frag frags[MST_PACKET_IOV_MAX]; /* from base; checked: inside the region, and the sum is len */
+  const uint8_t *base;
 };
 
 /* `rx_ends` has room for geometry.rx_slots. */
@@ -55,6 +56,11 @@ static inline uint32_t mst__tx_waiting(struct mst__channel_end *end, bool *broke
   return 0;
 }
 
+/* What was copied from shared memory until here is looked at in the copy: no compiler may go back to the original. */
+static inline void mst__copied(void) {
+  __asm__ volatile("" ::: "memory");
+}
+
 /* Copy the i-th waiting packet's descriptor and headers out. False: the descriptor is impossible. */
 bool mst__tx_take_frags(struct mst__channel_end *end, const struct mst__tx_descriptor *descriptor,
                         struct mst__taken *out);
@@ -69,6 +75,8 @@ static inline bool mst__tx_take(struct mst__channel_end *end, uint32_t i, struct
   if (MST_UNLIKELY(out->inline_bytes > MST_CHANNEL_INLINE_BYTES)) return false;
   memcpy(out->bytes, slot->bytes, 64);
   if (out->inline_bytes > 64) memcpy(out->bytes + 64, slot->bytes + 64, MST_CHANNEL_INLINE_BYTES - 64);
+  out->base = end->geometry.region;
+  mst__copied();
   if (MST_LIKELY(out->frag_count == 0)) return out->len == out->inline_bytes;
   return mst__tx_take_frags(end, &slot->descriptor, out);
 }

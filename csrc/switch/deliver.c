@@ -46,14 +46,18 @@ int mst__deliver_outgoing(struct mst_switch *sw, struct mst__switch_channel *fro
   copy_headers(room, taken->bytes, taken->inline_bytes);
   uint8_t *next = room + taken->inline_bytes;
   for (unsigned i = 0; i < taken->frag_count; i++) {
-    memcpy(next, from->end.geometry.region + taken->frags[i].offset, taken->frags[i].len);
+    memmove(next, taken->base + taken->frags[i].offset, taken->frags[i].len); /* it may point into its own ring */
     next += taken->frags[i].len;
   }
   mst__rx_commit(&to->end, taken->len, taken->gso_size, (taken->flags & MST_CSUM_PARTIAL) | MST_CSUM_VALID);
   to->stats.to_channel_packets++;
   to->stats.to_channel_bytes += taken->len;
   if (MST_UNLIKELY(!to->dirty)) mark_dirty(sw, to);
-  if (MST_UNLIKELY(to->pcap)) mst__tee(sw, to, false, &(struct mst_iov){room, taken->len}, 1);
+  if (MST_UNLIKELY(sw->observers))
+    mst__observe_channel(
+        sw, to,
+        &(struct mst_switch_seen){
+            .data = sw->scratch, .len = taken->len, .gso_size = taken->gso_size, .flags = taken->flags});
   return MST_DROP_NONE;
 }
 
@@ -67,12 +71,8 @@ enum mst_drop mst__deliver_bytes(struct mst_switch *sw, struct mst__switch_chann
   to->stats.to_channel_packets++;
   to->stats.to_channel_bytes += len;
   mark_dirty(sw, to);
-  if (to->pcap) mst__tee(sw, to, false, &(struct mst_iov){room, len}, 1);
+  if (MST_UNLIKELY(sw->observers))
+    mst__observe_channel(sw, to,
+                         &(struct mst_switch_seen){.data = data, .len = len, .gso_size = gso_size, .flags = flags});
   return MST_DROP_NONE;
-}
-
-void mst__tee(struct mst_switch *sw, struct mst__switch_channel *channel, bool outbound, const struct mst_iov *iov,
-              size_t count) {
-  mst_pcap_write(channel->pcap, channel->pcap_name, outbound, iov, count,
-                 sw->now_ns + (uint64_t)sw->realtime_offset_ns);
 }

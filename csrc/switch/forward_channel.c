@@ -43,7 +43,8 @@ static inline uint32_t destination_holder(struct mst_switch *sw, const struct ms
 }
 
 static inline int forward(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__outgoing *packet) {
-  if (MST_UNLIKELY(packet->drop)) return packet->drop;
+  if (MST_UNLIKELY(packet->drop == MST_DROP_ICMP)) return mst__forward_icmp(sw, from, packet);
+  if (MST_UNLIKELY(packet->drop)) return (int)packet->drop;
   if (MST_UNLIKELY(!source_is_held(sw, from, packet))) return MST_DROP_SOURCE_NOT_HELD;
   uint32_t holder = destination_holder(sw, packet);
   if (MST_UNLIKELY(!holder)) return mst__leave(sw, from, packet);
@@ -52,20 +53,14 @@ static inline int forward(struct mst_switch *sw, struct mst__switch_channel *fro
   return mst__deliver_outgoing(sw, from, to, packet);
 }
 
-static void tee_outgoing(struct mst_switch *sw, struct mst__switch_channel *from, const struct mst__outgoing *packet) {
-  const struct mst__taken *taken = &packet->taken;
-  struct mst_iov iov[1 + MST_PACKET_IOV_MAX] = {{taken->bytes, taken->inline_bytes}};
-  for (unsigned i = 0; i < taken->frag_count; i++)
-    iov[1 + i] = (struct mst_iov){from->end.geometry.region + taken->frags[i].offset, taken->frags[i].len};
-  mst__tee(sw, from, true, iov, 1 + (size_t)taken->frag_count);
-}
-
 static inline struct mst__batch_result forward_taken(struct mst_switch *sw, struct mst__switch_channel *from,
                                                      uint32_t count) {
   struct mst__outgoing *batch = sw->batch;
   struct mst__batch_result done = {0};
   for (; done.count < count; done.count++) {
     struct mst__outgoing *packet = &batch[done.count];
+    bool observed = MST_UNLIKELY(sw->observers) && packet->drop != MST_DROP_DESCRIPTOR;
+    if (observed) mst__own_packet(sw, &packet->taken);
     int result = forward(sw, from, packet);
     if (result == MST__BLOCKED) break;
     from->resume_bytes = 0;
@@ -73,7 +68,14 @@ static inline struct mst__batch_result forward_taken(struct mst_switch *sw, stru
       mst__blame(sw, from, (enum mst_drop)result);
     else
       done.bytes += packet->taken.len;
-    if (MST_UNLIKELY(from->pcap != NULL) && packet->drop != MST_DROP_DESCRIPTOR) tee_outgoing(sw, from, packet);
+    if (observed)
+      mst__observe_channel(sw, from,
+                           &(struct mst_switch_seen){.data = sw->scratch,
+                                                     .len = packet->taken.len,
+                                                     .gso_size = packet->taken.gso_size,
+                                                     .flags = packet->taken.flags,
+                                                     .outbound = true,
+                                                     .drop = (enum mst_drop)result});
   }
   return done;
 }

@@ -145,6 +145,13 @@ static size_t forward_from(struct mst_switch *sw, struct mst__switch_port *port,
       enum mst_drop drop = take_in(sw, port, &packets[i]);
       bytes += packets[i].len;
       if (drop) sw->stats.drops[drop]++;
+      if (MST_UNLIKELY(sw->observers))
+        mst__observe_port(sw, port,
+                          &(struct mst_switch_seen){.data = packets[i].data,
+                                                    .len = packets[i].len,
+                                                    .gso_size = packets[i].gso_size,
+                                                    .flags = packets[i].flags,
+                                                    .drop = drop});
     }
     port->port->ops->release(port->port);
     mst__deliver_publish(sw);

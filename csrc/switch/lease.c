@@ -61,6 +61,10 @@ static void table_remove(struct mst_switch *sw, const struct mst__lease *lease) 
 
 /* --- one tuple --- */
 
+static void unreserve(struct mst_switch *sw, const struct mst__lease *lease) {
+  if (lease->reserved) sw->os->unreserve(sw->os->ctx, lease->cookie);
+}
+
 /* A port's own address is not the OS's, so there is nothing to take from its programs. */
 static int reserve(struct mst_switch *sw, struct mst__lease *lease, const intptr_t *cookie) {
   if (cookie) {
@@ -70,12 +74,12 @@ static int reserve(struct mst_switch *sw, struct mst__lease *lease, const intptr
   }
   if (!sw->os || mst__port_of_address(sw, &lease->tuple.addr)) return 0;
   int error = sw->os->reserve(sw->os->ctx, &lease->tuple, &lease->cookie);
-  lease->reserved = !error;
-  return error;
-}
-
-static void unreserve(struct mst_switch *sw, const struct mst__lease *lease) {
-  if (lease->reserved) sw->os->unreserve(sw->os->ctx, lease->cookie);
+  if (error) return error;
+  lease->reserved = true;
+  /* Sockets can be bound to broadcast addresses, and to any address where a sysctl says so. */
+  if (mst_addr_is_any(&lease->tuple.addr) || mst__is_local(sw, &lease->tuple.addr)) return 0;
+  unreserve(sw, lease);
+  return -MST_EADDRNOTAVAIL;
 }
 
 /* Reservation, ports, table; undone when one fails, but for a reservation that was there before. */

@@ -1,8 +1,7 @@
 /* A packet from a channel that nobody here holds the destination of: to the OS's own sockets or to a wire. */
 #include "switch_internal.h"
 
-static void depart(const struct mst__switch_channel *from, const struct mst__outgoing *packet,
-                   struct mst__departing *out) {
+static void depart(const struct mst__outgoing *packet, struct mst__departing *out) {
   const struct mst__taken *taken = &packet->taken;
   *out = (struct mst__departing){
       .header = taken->bytes,
@@ -16,7 +15,7 @@ static void depart(const struct mst__switch_channel *from, const struct mst__out
       .payload = {{taken->bytes + packet->header_bytes, taken->inline_bytes - packet->header_bytes}},
   };
   for (unsigned i = 0; i < taken->frag_count; i++)
-    out->payload[1 + i] = (struct mst_iov){from->end.geometry.region + taken->frags[i].offset, taken->frags[i].len};
+    out->payload[1 + i] = (struct mst_iov){taken->base + taken->frags[i].offset, taken->frags[i].len};
 }
 
 /* The gateway's MAC address. KNOWN: in route->mac. */
@@ -41,7 +40,7 @@ static int send(struct mst_switch *sw, struct mst__switch_channel *from, struct 
       return (int)mst__neighbour_wait(sw, from, port->port->ifindex, &route->hop.gateway, packet);
     mac = route->mac;
   }
-  int result = mst__transmit(port, mac, packet, &from->resume_bytes);
+  int result = mst__transmit(sw, port, mac, packet, &from->resume_bytes);
   if (result == MST__BLOCKED) from->hold = MST__HOLD_PORT;
   return result;
 }
@@ -64,7 +63,7 @@ int mst__leave(struct mst_switch *sw, struct mst__switch_channel *from, struct m
   if (!result) result = (int)check_loopback(sw, port->port, &source, &destination);
   if (!result) {
     struct mst__departing departing;
-    depart(from, packet, &departing);
+    depart(packet, &departing);
     result = send(sw, from, port, route, &departing);
   }
   /* Of a neighbour that is still being asked for nothing is known yet. */

@@ -1,7 +1,8 @@
 /* Packets whose next hop's MAC address is not known yet. Bounded in neighbours, in packets each and in time. */
 #include "switch_internal.h"
 
-#define NEIGHBOURS_MAX 64u
+#define NEIGHBOURS_MAX 256u
+#define NEIGHBOURS_OF_CHANNEL_MAX 16u /* that it was the first to ask for */
 #define PACKETS_MAX 16u
 #define PATIENCE_NS 3000000000ull
 
@@ -20,6 +21,7 @@ struct waiting_packet {
 struct waiting_neighbour {
   struct mst__list node;
   unsigned ifindex;
+  unsigned channel; /* that was the first to ask */
   struct mst_addr gateway;
   uint64_t since_ns;
   unsigned count;
@@ -38,11 +40,20 @@ bool mst__neighbour_is_waited_for(const struct mst_switch *sw, unsigned ifindex,
   return find(sw, ifindex, gateway) != NULL;
 }
 
-static struct waiting_neighbour *add(struct mst_switch *sw, unsigned ifindex, const struct mst_addr *gateway) {
-  if (sw->waiting_count == NEIGHBOURS_MAX) return NULL;
+static unsigned asked_by(const struct mst_switch *sw, unsigned channel) {
+  unsigned count = 0;
+  MST__LIST_EACH(node, &sw->waiting)
+  count += MST__CONTAINER(node, struct waiting_neighbour, node)->channel == channel;
+  return count;
+}
+
+static struct waiting_neighbour *add(struct mst_switch *sw, unsigned channel, unsigned ifindex,
+                                     const struct mst_addr *gateway) {
+  if (sw->waiting_count == NEIGHBOURS_MAX || asked_by(sw, channel) >= NEIGHBOURS_OF_CHANNEL_MAX) return NULL;
   struct waiting_neighbour *neighbour = mst__switch_alloc(sw, sizeof *neighbour);
   if (!neighbour) return NULL;
   neighbour->ifindex = ifindex;
+  neighbour->channel = channel;
   neighbour->gateway = *gateway;
   neighbour->since_ns = sw->now_ns;
   mst__list_init(&neighbour->packets);
@@ -54,7 +65,7 @@ static struct waiting_neighbour *add(struct mst_switch *sw, unsigned ifindex, co
 enum mst_drop mst__neighbour_wait(struct mst_switch *sw, struct mst__switch_channel *from, unsigned ifindex,
                                   const struct mst_addr *gateway, const struct mst__departing *packet) {
   struct waiting_neighbour *neighbour = find(sw, ifindex, gateway);
-  if (!neighbour) neighbour = add(sw, ifindex, gateway);
+  if (!neighbour) neighbour = add(sw, from->id, ifindex, gateway);
   if (!neighbour || neighbour->count == PACKETS_MAX) return MST_DROP_NEIGHBOUR;
   uint32_t room = (uint32_t)sizeof(struct waiting_packet) + packet->header_bytes + packet->payload_bytes;
   struct waiting_packet *waiting = mst__switch_alloc(sw, room);
@@ -102,7 +113,8 @@ static void forget(struct mst_switch *sw, struct waiting_neighbour *neighbour, e
   sw->waiting_count--;
 }
 
-static int send_packet(struct mst__switch_port *port, const uint8_t mac[6], struct waiting_packet *packet) {
+static int send_packet(struct mst_switch *sw, struct mst__switch_port *port, const uint8_t mac[6],
+                       struct waiting_packet *packet) {
   struct mst__departing departing = {
       .header = packet->bytes,
       .l3_bytes = packet->l3_bytes,
@@ -114,7 +126,7 @@ static int send_packet(struct mst__switch_port *port, const uint8_t mac[6], stru
       .ip6 = packet->ip6,
       .payload = {{packet->bytes + packet->header_bytes, packet->payload_bytes}},
   };
-  return mst__transmit(port, mac, &departing, &packet->resume_bytes);
+  return mst__transmit(sw, port, mac, &departing, &packet->resume_bytes);
 }
 
 /* A port without room drops them: they are few, and nobody waits for them to make room. */
@@ -123,7 +135,7 @@ static void send_all(struct mst_switch *sw, struct waiting_neighbour *neighbour,
   struct mst__list *node;
   while ((node = mst__list_pop_front(&neighbour->packets))) {
     struct waiting_packet *packet = MST__CONTAINER(node, struct waiting_packet, node);
-    int result = send_packet(port, mac, packet);
+    int result = send_packet(sw, port, mac, packet);
     finish(sw, packet, result == MST__BLOCKED ? MST_DROP_TX_FULL : (enum mst_drop)result, port->port->mtu);
   }
 }

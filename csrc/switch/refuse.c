@@ -76,6 +76,7 @@ static uint32_t icmp_error(const struct mst_addr *source, const struct mst_addr 
 uint32_t mst__refusal(const struct mst__refused *packet, enum mst_drop reason, uint32_t mtu, uint8_t *out) {
   struct mst_addr source, destination;
   const struct icmp_kind *kind;
+  if (packet->protocol != MST_TCP && packet->protocol != MST_UDP) return 0; /* no error about an error */
   addresses_of(packet->header, packet->l3_bytes, &source, &destination);
   switch (reason) {
   case MST_DROP_NOT_HELD:

@@ -4,6 +4,7 @@
 #include <limits.h>
 
 #define FIRST_BUCKETS 256u
+#define ICMP_PER_S 1000u /* of a channel; Linux' own limit for the host */
 
 static int init_tables(struct mst_switch *sw) {
   int error = mst__tuple_table_init(&sw->tuples, &sw->env);
@@ -24,6 +25,7 @@ static void free_tables(struct mst_switch *sw) {
   mst__hash_table_free(&sw->leases, &sw->env);
   mst__hash_table_free(&sw->port_uses, &sw->env);
   mst__switch_free(sw, sw->batch_memory, MST__BATCH_BYTES);
+  mst__switch_free(sw, sw->scratch, MST__SCRATCH_BYTES);
   mst__switch_free(sw, sw->routes, MST__ROUTES * sizeof *sw->routes);
   mst__switch_free(sw, sw->groups, sw->group_room * sizeof *sw->groups);
   mst__switch_free(sw, sw->channels, sw->channel_room * sizeof *sw->channels);
@@ -124,6 +126,7 @@ static void set_options(struct mst__switch_channel *channel, const struct mst_sw
   channel->options = *options;
   channel->packets_limit.per_s = options->packets_per_s;
   channel->bytes_limit.per_s = options->bytes_per_s;
+  channel->icmp_rate.per_s = ICMP_PER_S;
   channel->limited = options->packets_per_s || options->bytes_per_s;
 }
 
@@ -133,6 +136,7 @@ int mst_switch_attach(mst_switch *sw, mst_channel *channel, const struct mst_swi
   unsigned free_id = 0;
   while (free_id < sw->channel_room && sw->channels[free_id]) free_id++;
   int error = free_id == sw->channel_room ? grow_channels(sw) : 0;
+  if (!error && options && options->icmp_errors) error = mst__need_scratch(sw);
   if (error) return error;
   struct mst__switch_channel *attached = mst__switch_alloc(sw, sizeof *attached);
   if (!attached) return -MST_ENOMEM;
@@ -166,6 +170,7 @@ void mst_switch_detach(mst_switch *sw, unsigned id) {
   mst__lease_release_some(sw, channel, UINT_MAX);
   mst__neighbour_forget_channel(sw, id);
   mst__list_remove(&channel->ready);
+  sw->observers -= channel->pcap != NULL;
   sw->channels[id] = NULL;
   forget_receiver(sw, channel);
   sw->stats.to_channel_packets += channel->stats.to_channel_packets;
@@ -192,11 +197,15 @@ bool mst_switch_detach_some(mst_switch *sw, unsigned id, unsigned leases) {
   return true;
 }
 
-void mst_switch_tee(mst_switch *sw, unsigned id, mst_pcap *pcap, const char *name) {
-  struct mst__switch_channel *channel = mst__channel_of(sw, id);
-  if (!channel) return;
-  channel->pcap = pcap;
-  strncpy(channel->pcap_name, name ? name : "", sizeof channel->pcap_name - 1);
+int mst_switch_channel_of_address(const mst_switch *sw, const void *address) {
+  const uint8_t *at = address;
+  for (unsigned id = 0; id < sw->channel_room; id++) {
+    const struct mst__switch_channel *channel = mst__live_channel(sw, id);
+    if (!channel) continue;
+    const struct mst__channel_geometry *geometry = &channel->end.geometry;
+    if (at >= geometry->region && at < geometry->region + geometry->region_bytes) return (int)id;
+  }
+  return -MST_ENOENT;
 }
 
 void mst_switch_neighbours_changed(mst_switch *sw) {

@@ -8,6 +8,7 @@
 #include "group_flow.h"
 #include "lease.h"
 #include "multistack/switch.h"
+#include "observe.h"
 #include "rate.h"
 #include "tuple_table.h"
 #include "validate.h"
@@ -60,7 +61,7 @@ struct mst__switch_channel {
   struct mst__switch_channel *stuck_on;
   uint32_t last_count, last_charge; /* of its last batch */
   bool limited;
-  struct mst__rate packets_limit, bytes_limit;
+  struct mst__rate packets_limit, bytes_limit, icmp_rate;
   uint32_t abuse_points; /* at abuse_at_ns; abuse.c */
   bool abusive;
   uint64_t abuse_at_ns;
@@ -101,6 +102,9 @@ struct mst_switch {
   struct mst__tuple_table tuples;
   struct mst__switch_channel **channels; /* by id, NULL: free */
   unsigned channel_room;
+  unsigned observers; /* captures and tees; observe.c */
+  struct mst__capture captures[MST__CAPTURES_MAX];
+  uint8_t *scratch;       /* MST__SCRATCH_BYTES, or NULL */
   struct mst__list ready; /* channels with work, in the order of their turns */
   int64_t call_charge;    /* of the process call in progress; service.c */
   uint64_t surcharge;     /* of the packet in progress, beside its bytes: what had to be asked for it */
@@ -209,8 +213,6 @@ int mst__deliver_outgoing(struct mst_switch *sw, struct mst__switch_channel *fro
 enum mst_drop mst__deliver_bytes(struct mst_switch *sw, struct mst__switch_channel *to, const uint8_t *data,
                                  uint32_t len, uint16_t gso_size, uint8_t flags);
 void mst__deliver_publish(struct mst_switch *sw);
-void mst__tee(struct mst_switch *sw, struct mst__switch_channel *channel, bool outbound, const struct mst_iov *iov,
-              size_t count);
 
 /* A packet on its way to a port: headers in the switch's memory, payload anywhere. */
 struct mst__departing {
@@ -245,13 +247,15 @@ uint64_t mst__patience_end(const struct mst__switch_channel *to);
 /* `from` sends to another than before. */
 void mst__patience_note_other(struct mst_switch *sw, struct mst__switch_channel *from, uint32_t receiver);
 
+/* icmp_out.c: what mst__validate takes for ICMP. */
+int mst__forward_icmp(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__outgoing *packet);
 /* leave.c: out of this switch by whatever port leads on. */
 int mst__leave(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__outgoing *packet);
 /* transmit.c: push out what ports have been given. */
 void mst__ports_flush(struct mst_switch *sw);
 /* Through this port; `resume_bytes` is where to go on after MST__BLOCKED, 0 at first. */
-int mst__transmit(struct mst__switch_port *port, const uint8_t mac[6], const struct mst__departing *packet,
-                  uint32_t *resume_bytes);
+int mst__transmit(struct mst_switch *sw, struct mst__switch_port *port, const uint8_t mac[6],
+                  const struct mst__departing *packet, uint32_t *resume_bytes);
 void mst__gather(uint8_t *to, const struct mst_iov *iov, uint32_t offset, uint32_t bytes);
 
 /* refuse.c: what a host or router answers to a packet that it drops for `reason`: a reset to a TCP segment that nobody

@@ -66,8 +66,8 @@ static int transmit_segments(struct mst__switch_port *port, const uint8_t mac[6]
   return MST_DROP_NONE;
 }
 
-int mst__transmit(struct mst__switch_port *port, const uint8_t mac[6], const struct mst__departing *packet,
-                  uint32_t *resume_bytes) {
+static int transmit(struct mst__switch_port *port, const uint8_t mac[6], const struct mst__departing *packet,
+                    uint32_t *resume_bytes) {
   if (port->down) return MST_DROP_PORT_DOWN;
   uint32_t bytes = packet->header_bytes + packet->payload_bytes;
   uint32_t on_wire = packet->gso_size ? packet->header_bytes + packet->gso_size : bytes;
@@ -82,6 +82,13 @@ int mst__transmit(struct mst__switch_port *port, const uint8_t mac[6], const str
   mst__gather(ip + packet->header_bytes, packet->payload, 0, packet->payload_bytes);
   commit(port, bytes, packet->gso_size, finish_checksum(port->port, packet, ip, bytes));
   return MST_DROP_NONE;
+}
+
+int mst__transmit(struct mst_switch *sw, struct mst__switch_port *port, const uint8_t mac[6],
+                  const struct mst__departing *packet, uint32_t *resume_bytes) {
+  int result = transmit(port, mac, packet, resume_bytes);
+  if (MST_UNLIKELY(sw->observers) && result == MST_DROP_NONE) mst__observe_departing(sw, port, packet);
+  return result;
 }
 
 void mst__ports_flush(struct mst_switch *sw) {

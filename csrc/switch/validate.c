@@ -91,7 +91,8 @@ static enum mst_drop check_transport(struct mst__outgoing *packet) {
     if (room < header_bytes) return MST_DROP_SHORT;
     if (mst__get16(transport + 4) != packet->taken.len - packet->l3_bytes) return MST_DROP_UDP_HEADER;
   } else {
-    return MST_DROP_PROTOCOL;
+    bool icmp = packet->protocol == (packet->l3_bytes == MST__IP4_HEADER_BYTES ? MST_ICMP : MST_ICMP6);
+    return icmp ? MST_DROP_ICMP : MST_DROP_PROTOCOL;
   }
   packet->header_bytes = packet->l3_bytes + header_bytes;
   return MST_DROP_NONE;

@@ -21,6 +21,7 @@ struct mst__outgoing {
   enum mst_drop drop;
 };
 
+/* ICMP: it is well formed so far, but nothing is said of what it carries, and no tuples are named. */
 enum mst_drop mst__validate(struct mst__outgoing *packet);
 
 /* The addresses of a packet that was validated. */

@@ -128,6 +128,7 @@ static void blocks_of_ports_are_single_leases(void **state) {
   uint16_t ports[100] = {0};
   unsigned ascending = 0;
   rig_open(&rig, true, NULL);
+  rig.os.local[0] = "10.0.0.1";
   assert_int_equal(block(&rig, 0, "10.0.0.1", 100, ports), 64);
   assert_int_equal(rig.os.reserved, 64);
   assert_int_equal(ports[64], 0);
@@ -186,6 +187,7 @@ static void the_os_has_its_say(void **state) {
   static const int errors[] = {-MST_EADDRINUSE, -MST_EACCES, -MST_EADDRNOTAVAIL};
   struct rig rig;
   rig_open(&rig, true, NULL);
+  rig.os.local[0] = "10.0.0.1";
   for (unsigned i = 0; i < COUNT(errors); i++) {
     rig.os.reserve_error = errors[i];
     assert_int_equal(tcp(&rig, 0, "10.0.0.1", 80, 0), errors[i]);
@@ -233,6 +235,7 @@ static void ports_are_told_first_and_untold_last(void **state) {
   (void)state;
   struct rig rig;
   rig_open(&rig, true, NULL);
+  rig.os.local[0] = "10.0.0.1";
   rig_add_port(&rig, 0, 5, 1500);
   struct mst_port_ops ops = *rig.port->ops;
   ops.tuple_add = hear_add;
@@ -255,6 +258,7 @@ static void own_addresses_of_ports_need_no_reservation(void **state) {
   (void)state;
   struct rig rig;
   rig_open(&rig, true, NULL);
+  rig.os.local[0] = "10.0.0.1";
   assert_int_equal(mst_port_memory_pair(1500, &rig.port, &rig.far), 0);
   rig.port->addr4 = addr("10.9.0.2");
   assert_int_equal(mst_switch_add_port(rig.sw, rig.port), 0);

@@ -14,6 +14,8 @@ static unsigned attach(struct rig *rig, mst_channel *channel, uint32_t owner) {
 /* Channels 0 and 1 belong to one owner, channel 2 to another. */
 static void open_owned(struct rig *rig, bool with_os) {
   rig_open(rig, with_os, NULL);
+  rig->os.local[0] = "10.0.0.1";
+  rig->os.local[1] = "10.0.0.3";
   for (unsigned i = 0; i < RIG_CHANNELS; i++) {
     mst_switch_detach(rig->sw, rig->id[i]);
     rig->id[i] = attach(rig, rig->channel[i], i < 2 ? 1000 : 1001);

@@ -23,6 +23,7 @@ extern "C" {
   X(UDP_HEADER, "malformed UDP header")                                                                                \
   X(UDP_CHECKSUM, "wrong UDP checksum")                                                                                \
   X(ICMP, "malformed or untrusted ICMP message")                                                                       \
+  X(ICMP_RATE, "more ICMP messages than a channel may send")                                                           \
   X(SOURCE_NOT_HELD, "source tuple is not held by the sender")                                                         \
   X(SOURCE_ADDRESS, "source address is a broadcast, multicast or wildcard address")                                    \
   X(DESTINATION_ADDRESS, "destination address cannot be sent to")                                                      \

@@ -64,6 +64,8 @@ struct mst_switch_channel_options {
   uint32_t leases_max; /* tuples that it may hold, 0: any number */
   /* What it may send, with bursts of 10 ms of it, 0: as much as its share is; the rest waits in its ring. */
   uint64_t packets_per_s, bytes_per_s;
+  /* It may send ICMP port unreachable, 1,000 a second, to whoever has sent to a tuple that it holds; else no ICMP. */
+  bool icmp_errors;
 };
 
 /* Channels are named by small integers. `options` may be NULL. Without a channel (NULL) the id is a limbo: it holds
@@ -76,6 +78,38 @@ void mst_switch_detach(mst_switch *sw, unsigned id);
  * is not touched any more, the id is a limbo until all is released. True when nothing is left, and the id is free. */
 void mst_switch_abandon(mst_switch *sw, unsigned id);
 bool mst_switch_detach_some(mst_switch *sw, unsigned id, unsigned leases);
+
+/* The channel whose region `address` is in, or -MST_ENOENT. Async-signal-safe, in the switch's own thread. */
+int mst_switch_channel_of_address(const mst_switch *sw, const void *address);
+
+/* What a capture shows. */
+#define MST_SWITCH_ANY UINT32_MAX
+struct mst_switch_filter {
+  size_t size;          /* sizeof(struct mst_switch_filter) */
+  uint32_t id;          /* packets of this channel, or MST_SWITCH_ANY; without port_name */
+  uint8_t protocol;     /* 0: any */
+  struct mst_addr addr; /* of either end, a wildcard: any */
+  uint16_t port;        /* of that end, 0: any */
+  char port_name[48]; /* as packets pass the port of this name (mst_port.name), instead of channels; "": at channels */
+};
+struct mst_switch_seen {
+  const uint8_t *data; /* the IP packet, the switch's own copy, until the call returns */
+  uint32_t len;
+  uint16_t gso_size;
+  uint8_t flags;      /* MST_CSUM_... */
+  uint32_t id;        /* of the channel that sends or gets it; at a port MST_SWITCH_ANY */
+  const char *port;   /* NULL: at a channel */
+  bool outbound;      /* from the channel, or out of the port */
+  enum mst_drop drop; /* what became of it; of what is sent by a channel, and of what a port receives */
+  uint64_t now_ns;    /* of the process call */
+};
+typedef void mst_switch_seen_fn(void *user, const struct mst_switch_seen *packet);
+
+/* From now on `seen` is called for each packet that matches, within process calls; it calls nothing here. A packet
+ * between two channels is seen at both. What cannot be parsed matches only where nothing is asked of it. Returns the
+ * capture's number, or -MST_EINVAL, -MST_ENOMEM, -MST_ENOBUFS (8 at once). */
+int mst_switch_capture(mst_switch *sw, const struct mst_switch_filter *filter, mst_switch_seen_fn *seen, void *user);
+void mst_switch_capture_end(mst_switch *sw, int capture);
 
 /* Write packets of this channel, both directions, to `pcap` too (NULL: stop). The caller keeps `pcap`. */
 void mst_switch_tee(mst_switch *sw, unsigned id, mst_pcap *pcap, const char *name);
