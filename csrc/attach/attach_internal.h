@@ -24,12 +24,13 @@ struct mst__attach_pool {
   struct mst_addr addr;
   uint8_t protocol, flags;
   uint32_t count;
-  uint32_t ask_next; /* how many to ask for when it is empty: few at first */
-  uint64_t used;     /* the greater, the later it was used */
-  uint16_t ports[MST__CONTROL_BLOCK_MAX];
+  uint32_t ask_next;                      /* how many to ask for when it is empty: few at first */
+  uint64_t used;                          /* the greater, the later it was used */
+  uint16_t ports[MST__CONTROL_BLOCK_MAX]; /* in the order in which they came back */
 };
 #define MST__ATTACH_POOLS 8u
 #define MST__ATTACH_ROUTES 64u /* power of two */
+#define MST__ATTACH_HELD 16u   /* power of two */
 
 struct mst_attach {
   char *path;
@@ -68,6 +69,12 @@ struct mst_attach {
     struct mst_route route;
     int error;
   } routes[MST__ATTACH_ROUTES]; /* by hash */
+
+  struct mst__attach_held {
+    struct mst_endpoint local;
+    uint8_t protocol;
+    uint64_t until_ns;      /* how long it is believed */
+  } held[MST__ATTACH_HELD]; /* by hash */
 
   struct mst__control_received received;
 };

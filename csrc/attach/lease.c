@@ -106,12 +106,31 @@ static struct mst_tuple pool_tuple(const struct mst__attach_pool *pool, uint16_t
   return (struct mst_tuple){.addr = pool->addr, .port = port, .protocol = pool->protocol, .flags = pool->flags};
 }
 
+static void take_out(struct mst__attach_pool *pool, uint32_t at) {
+  memmove(&pool->ports[at], &pool->ports[at + 1], (--pool->count - at) * sizeof *pool->ports);
+}
+
+static void give_up(struct mst_attach *attach, struct mst__attach_pool *pool, uint32_t at) {
+  struct mst_tuple tuple = pool_tuple(pool, pool->ports[at]);
+  struct mst__attach_lease *lease = find(attach, &tuple);
+  take_out(pool, at);
+  if (lease) forget(attach, lease);
+  tell_release(attach, &tuple);
+}
+
 static void empty_pool(struct mst_attach *attach, struct mst__attach_pool *pool) {
-  while (pool->count) {
-    struct mst_tuple tuple = pool_tuple(pool, pool->ports[--pool->count]);
-    struct mst__attach_lease *lease = find(attach, &tuple);
-    if (lease) forget(attach, lease);
-    tell_release(attach, &tuple);
+  while (pool->count) give_up(attach, pool, pool->count - 1);
+}
+
+/* Who asks for a port by its number gets it, unless it is in use. */
+static void empty_pools_of(struct mst_attach *attach, uint16_t port) {
+  for (unsigned i = 0; i < MST__ATTACH_POOLS; i++) {
+    struct mst__attach_pool *pool = &attach->pools[i];
+    for (uint32_t at = 0; at < pool->count; at++) {
+      if (pool->ports[at] != port) continue;
+      give_up(attach, pool, at);
+      break;
+    }
   }
 }
 
@@ -145,33 +164,41 @@ static int fill_pool(struct mst_attach *attach, struct mst__attach_pool *pool) {
   if (answer->error) return answer->error;
   for (uint32_t i = 0; i < answer->count; i++) {
     struct mst_tuple tuple = pool_tuple(pool, answer->ports[i]);
-    if (remember(attach, &tuple, true)) pool->ports[pool->count++] = tuple.port;
+    if (remember(attach, &tuple, true))
+      pool->ports[pool->count++] = tuple.port;
+    else
+      tell_release(attach, &tuple);
   }
   if (pool->ask_next < MST__CONTROL_BLOCK_MAX) pool->ask_next *= 2;
   return pool->count ? 0 : -MST_ENOMEM;
 }
 
-/* Any port of the pool (RFC 6056). */
+/* The one that was not used for the longest time; where the daemon chose them nobody can tell (RFC 6056). */
 static int take_ephemeral(struct mst_attach *attach, struct mst_tuple *tuple) {
   struct mst__attach_pool *pool = find_pool(attach, tuple);
   if (!pool) pool = take_pool(attach, tuple);
   pool->used = ++attach->pool_uses;
   int error = pool->count ? 0 : fill_pool(attach, pool);
   if (error) return error;
-  uint32_t i;
-  random_bytes(NULL, &i, sizeof i);
-  i %= pool->count;
-  tuple->port = pool->ports[i];
-  pool->ports[i] = pool->ports[--pool->count];
+  tuple->port = pool->ports[0];
+  take_out(pool, 0);
   return 0;
 }
 
 /* --- what a stack asks --- */
 
+/* A server's port, on a wildcard, goes back at once, for another program may want it by its number; so does UDP's, for
+ * the daemon tells a sender that nobody is there, and a stack does not. */
+static bool wants_pool(const struct mst_tuple *tuple) {
+  return !tuple->port && tuple->protocol == MST_TCP && !mst_addr_is_any(&tuple->addr) &&
+         !(tuple->flags & (MST_BIND_GROUP | MST_BIND_TAKE));
+}
+
 int mst_attach_lease(void *ctx, struct mst_tuple *tuple) {
   struct mst_attach *attach = ctx;
   if (attach->state != MST__ATTACH_UP) return -MST_ENETDOWN;
-  if (!tuple->port && !(tuple->flags & (MST_BIND_GROUP | MST_BIND_TAKE))) return take_ephemeral(attach, tuple);
+  if (wants_pool(tuple)) return take_ephemeral(attach, tuple);
+  if (tuple->port) empty_pools_of(attach, tuple->port);
   int error = ask_lease(attach, tuple, 0);
   if (error || remember(attach, tuple, false)) return error;
   tell_release(attach, tuple);

@@ -44,7 +44,9 @@
   X(SOCKETS_ARE, 19, mst__control_text, 0)         /* app: JSON text in parts */                                       \
   X(PACKET, 20, mst__control_packet, 0)            /* daemon to watcher: a captured packet */                          \
   X(YIELD, 21, mst__control_plain, 0)              /* a newer daemon: give way to me */                                \
-  X(YIELDED, 22, mst__control_result, 0)           /* daemon: I go, or the error */
+  X(YIELDED, 22, mst__control_result, 0)           /* daemon: I go, or the error */                                    \
+  X(HOLDS, 23, mst__control_holds, 0)              /* app: would a stack of this host get packets to this tuple? */    \
+  X(HELD, 24, mst__control_held, 0)                /* daemon */
 
 enum mst__control_type {
 #define MST__X(name, number, type, fds) MST__CONTROL_##name = number,
@@ -143,6 +145,16 @@ struct mst__control_offer {
   struct mst_tuple tuple;
   uint32_t count; /* of remotes; an offer of more flows is made in several messages */
   struct mst_endpoint remotes[MST__CONTROL_REMOTES_MAX];
+};
+
+struct mst__control_holds {
+  struct mst__control_header header;
+  struct mst_tuple tuple; /* without flags */
+};
+
+struct mst__control_held {
+  struct mst__control_header header;
+  uint32_t held; /* 0 or 1 */
 };
 
 struct mst__control_observe {

@@ -184,6 +184,14 @@ static void route(struct mst__client *client, const struct mst__control_route *q
   mst__client_send(client, &answer, sizeof answer);
 }
 
+static void holds(struct mst__client *client, const struct mst__control_holds *question) {
+  const struct mst_tuple *tuple = &question->tuple;
+  struct mst_endpoint local = {.addr = tuple->addr, .port = tuple->port};
+  struct mst__control_held answer = {.header = {.type = MST__CONTROL_HELD, .serial = question->header.serial}};
+  answer.held = mst_switch_holds(client->daemon->sw, (enum mst_protocol)tuple->protocol, &local);
+  mst__client_send(client, &answer, sizeof answer);
+}
+
 void mst__app_message(struct mst__client *client, struct mst__control_received *received) {
   const void *message = received->message.bytes;
   switch (received->message.header.type) {
@@ -192,6 +200,7 @@ void mst__app_message(struct mst__client *client, struct mst__control_received *
   case MST__CONTROL_BLOCK: block(client, message); break;
   case MST__CONTROL_ROUTE: route(client, message); break;
   case MST__CONTROL_SOCKETS_ARE: mst__sockets_are(client, message); break;
+  case MST__CONTROL_HOLDS: holds(client, message); break;
   default:
     mst__client_refuse(client, received->message.header.serial, -MST_EPROTO, "message of type %u is not for the daemon",
                        received->message.header.type);

@@ -103,10 +103,7 @@ int mst_host_open(const struct mst_host_options *options, mst_host **out, struct
   host->log_ctx = options ? options->log_ctx : NULL;
   host->wait_fd = epoll_create1(EPOLL_CLOEXEC);
   int error = host->wait_fd < 0 ? fail(failure, -errno, "epoll_create1") : 0;
-  bool must = false;
-  const char *daemon_path = mst__shared_path(options, &must);
-  if (!error && daemon_path) error = mst__shared_open(host, daemon_path, must ? failure : NULL);
-  if (error && !must && daemon_path) error = 0; /* nobody asked for a daemon: alone, as ever */
+  if (!error) error = mst__shared_open(host, options, failure);
   if (!error) error = open_switch(host, options, failure);
   if (!error && !host->daemon_path) error = open_ports(host, options, failure);
   if (!error && options && options->pcap_path) {
@@ -252,6 +249,10 @@ int mst_host_add_stack(mst_host *host, const struct mst_stack_options *options, 
   append(host, entry);
   *out = entry->stack;
   return 0;
+}
+
+bool mst_host_holds(mst_host *host, enum mst_protocol protocol, const struct mst_endpoint *local) {
+  return host->daemon_path ? mst__shared_holds(host, protocol, local) : mst_switch_holds(host->sw, protocol, local);
 }
 
 uint64_t mst_host_now(const mst_host *host) {

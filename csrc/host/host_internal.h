@@ -43,15 +43,14 @@ int mst__host_wait_for_ports(struct mst_host *host);
 void mst__host_port_died(struct mst_host *host, struct mst_port *port);
 
 /* shared.c: stacks of this process on channels of a daemon. */
-/* The path of the daemon that the options and the environment mean; NULL: the switch is to be here. `must`: it was
- * named, so it has to be there. */
-const char *mst__shared_path(const struct mst_host_options *options, bool *must);
-int mst__shared_open(struct mst_host *host, const char *path, struct mst_failure *failure);
+/* Attach to the daemon that the options and the environment mean, if any: host->daemon_path tells. */
+int mst__shared_open(struct mst_host *host, const struct mst_host_options *options, struct mst_failure *failure);
 int mst__shared_add(struct mst__host_stack *entry, size_t *arena_bytes);
 /* Take the daemon's news before packets are received. */
 void mst__shared_process(struct mst__host_stack *entry, uint64_t now_ns);
 /* Ring the daemon; false: packets have come meanwhile, so the loop must not sleep. */
 bool mst__shared_flush(struct mst__host_stack *entry);
+bool mst__shared_holds(struct mst_host *host, enum mst_protocol protocol, const struct mst_endpoint *local);
 void mst__shared_remove(struct mst__host_stack *entry);
 /* What a stack on it asks of its surroundings. */
 struct mst_net mst__shared_net(struct mst__host_stack *entry);

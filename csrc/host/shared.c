@@ -11,16 +11,41 @@ static const char *path_in(const char *spec) {
   return spec && !strncmp(spec, "unix:", 5) ? spec + 5 : NULL;
 }
 
-const char *mst__shared_path(const struct mst_host_options *options, bool *must) {
-  const char *named = options && options->ports && options->ports[0] ? options->ports[0] : NULL;
+static int refuse(struct mst_failure *failure, const char *format, const char *value) {
+  if (!failure) return -MST_EINVAL;
+  failure->code = -MST_EINVAL;
+  snprintf(failure->message, sizeof failure->message, format, value);
+  return -MST_EINVAL;
+}
+
+/* The path of the one spec "unix:PATH"; NULL: there is none. */
+static int path_in_ports(const char *const *ports, const char **path, struct mst_failure *failure) {
+  *path = NULL;
+  for (unsigned i = 0; ports && ports[i]; i++) {
+    const char *found = path_in(ports[i]);
+    if (found && (i || ports[1]))
+      return refuse(failure, "%.200s: a multistackd carries the devices, so it is the only port to be named", ports[i]);
+    if (found) *path = found;
+  }
+  return 0;
+}
+
+/* The path of the daemon that the options and the environment mean; NULL: the switch is to be here. `must`: it was
+ * named, so it has to be there. */
+static int path_wanted(const struct mst_host_options *options, const char **path, bool *must,
+                       struct mst_failure *failure) {
   const char *wish = secure_getenv("MULTISTACK");
+  int error = path_in_ports(options ? options->ports : NULL, path, failure);
   *must = true;
-  if (path_in(named)) return path_in(named);
-  if (options && options->embedded) return NULL;
-  if (path_in(wish)) return path_in(wish);
+  if (error || *path || (options && options->embedded)) return error;
+  if (wish && *wish && !path_in(wish) && strcmp(wish, "embedded"))
+    return refuse(failure, "MULTISTACK=%.200s: allowed: unix:PATH (of a multistackd's socket), embedded", wish);
+  *path = path_in(wish);
+  if (*path) return 0;
   *must = false;
-  bool may = !named && !(wish && *wish);
-  return may && !access(MST_ATTACH_DEFAULT_PATH, W_OK) ? MST_ATTACH_DEFAULT_PATH : NULL;
+  bool may = !(options && options->ports && options->ports[0]) && !(wish && *wish);
+  if (may && !access(MST_ATTACH_DEFAULT_PATH, W_OK)) *path = MST_ATTACH_DEFAULT_PATH;
+  return 0;
 }
 
 static int attach(const char *path, mst_attach **out, struct mst_failure *failure) {
@@ -28,10 +53,23 @@ static int attach(const char *path, mst_attach **out, struct mst_failure *failur
   return mst_attach_open(&options, out, failure);
 }
 
-int mst__shared_open(struct mst_host *host, const char *path, struct mst_failure *failure) {
-  const char *poll_us = secure_getenv("MULTISTACK_POLL_US");
-  int error = attach(path, &host->ready, failure);
-  if (error) return error;
+/* Nobody has asked for a daemon: without it all is as ever, but why it was not that one is told. */
+static void go_on_alone(struct mst_host *host, const struct mst_failure *why) {
+  if (why->code == -MST_ENOENT || why->code == -MST_ECONNREFUSED) return;
+  char line[400];
+  snprintf(line, sizeof line, "going on without multistackd: %s", why->message);
+  host->log(host->log_ctx, MST_LOG_WARN, line);
+}
+
+int mst__shared_open(struct mst_host *host, const struct mst_host_options *options, struct mst_failure *failure) {
+  const char *poll_us = secure_getenv("MULTISTACK_POLL_US"), *path;
+  struct mst_failure why = {0};
+  bool must;
+  int error = path_wanted(options, &path, &must, failure);
+  if (error || !path) return error;
+  error = attach(path, &host->ready, must ? failure : &why);
+  if (error && !must) go_on_alone(host, &why);
+  if (error) return must ? error : 0;
   if (poll_us) host->poll_ns = strtoull(poll_us, NULL, 10) * 1000;
   host->daemon_path = strdup(path);
   return host->daemon_path ? 0 : -MST_ENOMEM;
@@ -52,6 +90,11 @@ int mst__shared_add(struct mst__host_stack *entry, size_t *arena_bytes) {
   mst_attach_set_sockets(entry->attach, mst__host_stack_sockets, entry);
   *arena_bytes = mst_channel_arena_bytes(entry->channel);
   return 0;
+}
+
+bool mst__shared_holds(struct mst_host *host, enum mst_protocol protocol, const struct mst_endpoint *local) {
+  mst_attach *any = host->ready ? host->ready : host->stacks ? host->stacks->attach : NULL;
+  return any && mst_attach_holds(any, protocol, local);
 }
 
 void mst__shared_remove(struct mst__host_stack *entry) {

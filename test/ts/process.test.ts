@@ -193,14 +193,16 @@ test('a port that cannot be opened: an error event with a code that says what to
   const source = `${head}
     const server = net.createServer().on('error', ({ code, message, syscall }) => console.log(code, syscall, message));
     server.listen(0);`;
-  const { code, stdout, stderr } = await run(source, { env: { MULTISTACK_PORTS: 'xdp:nonesuch0' } });
+  const { code, stdout, stderr } = await run(source, {
+    env: { MULTISTACK: 'embedded', MULTISTACK_PORTS: 'xdp:nonesuch0' },
+  });
   assert.equal(code, 0, stderr);
   assert.match(stdout, /^E[A-Z]+ listen listen E[A-Z]+: [^\n]*nonesuch0[^\n]*\n$/);
   await prints(
     source.replace(`server.listen(0)`, `server.listen(0, () => { console.log(isUser(server)); server.close(); })`),
     'false',
     {
-      env: { MULTISTACK_PORTS: 'xdp:nonesuch0', MULTISTACK_POLICY: 'listen:*=auto' },
+      env: { MULTISTACK: 'embedded', MULTISTACK_PORTS: 'xdp:nonesuch0', MULTISTACK_POLICY: 'listen:*=auto' },
     },
   );
 });
@@ -218,8 +220,8 @@ test('worker threads have a host of their own', async () => {
     const net = require('node:net');
     const { parentPort } = require('node:worker_threads');
     const server = net.createServer((socket) => socket.pipe(socket));
-    server.listen(8080, '127.0.0.1', () => {
-      const client = net.connect(8080, '127.0.0.1');
+    server.listen(0, '127.0.0.1', () => {
+      const client = net.connect(server.address().port, '127.0.0.1');
       client.end('worker');
       client.on('data', (data) => parentPort.postMessage(String(data) + ('onwrite' in client._handle)));
       client.on('close', () => server.close());

@@ -27,10 +27,14 @@ export interface Result {
 }
 
 /** Run a command to its end; one that does not end is killed and fails. */
-export async function execute(command: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Result> {
+export async function execute(
+  command: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  timeout = 30_000,
+): Promise<Result> {
   const [file, ...args] = command as [string, ...string[]];
   return new Promise((resolve) => {
-    const settings = { timeout: 30_000, env: { ...process.env, ...env }, maxBuffer: 1 << 26 };
+    const settings = { timeout, env: { ...process.env, ...env }, maxBuffer: 1 << 26 };
     execFile(file, args, settings, (error: ExecFileException | null, stdout, stderr) => {
       resolve({ code: error ? (error.code ?? error.signal ?? null) : 0, stdout, stderr });
     });

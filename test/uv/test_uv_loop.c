@@ -185,6 +185,7 @@ static void detaching_delivers_what_was_closed_over(void **state) {
   static char bytes[BYTES];
   static mst_uv_tcp_t tcp;
   static mst_uv_connect_t connect;
+  static struct sink sink;
   struct mst_host_options options = {.size = sizeof options};
   struct mst_stack_options slow = {.size = sizeof slow, .receive_buffer_bytes = 65536};
   mst_host *host;
@@ -201,7 +202,9 @@ static void detaching_delivers_what_was_closed_over(void **state) {
   struct sockaddr_storage addr = far_listen(far_stack);
   mst_uv_tcp_init(&uv, &tcp);
   assert_int_equal(mst_uv_tcp_connect(&connect, &tcp, SOCKADDR(addr), pair_on_connect), 0);
-  RUN_UNTIL(pair.connected && far_conn);
+  RUN_UNTIL(pair.connected);
+  sink_start(&tcp, &sink); /* which keeps the loop while the other end is still to hear of it */
+  RUN_UNTIL(far_conn);
   assert_int_equal(mst_uv_try_write(&tcp, &buf, 1), BYTES);
   mst_uv_close(HANDLE(&tcp), NULL);
   uv_run(&net.loop, UV_RUN_DEFAULT);
@@ -237,7 +240,7 @@ static void a_host_of_the_callers_own(void **state) {
 
 static void a_port_that_cannot_open_is_told(void **state) {
   const char *ports[] = {"xdp:no-such-device", NULL};
-  struct mst_host_options options = {.size = sizeof options, .ports = ports};
+  struct mst_host_options options = {.size = sizeof options, .ports = ports, .embedded = true};
   struct mst_failure failure = {0};
   mst_uv_t uv;
   (void)state;

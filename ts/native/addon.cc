@@ -17,7 +17,7 @@ Addon &Of(const Napi::CallbackInfo &info) {
   return *static_cast<Addon *>(info.Data());
 }
 
-/** open({ports, pcap, trace, congestionControl}, slab, onEvent) */
+/** open({ports, embedded, pcap, trace, congestionControl}, slab, onEvent) */
 void Open(const Napi::CallbackInfo &info) {
   const auto options = info[0].As<Napi::Object>();
   HostOptions host_options;
@@ -31,6 +31,8 @@ void Open(const Napi::CallbackInfo &info) {
   if (congestion_control.IsString()) host_options.congestion_control = congestion_control.As<Napi::String>();
   const Napi::Value trace = options.Get("trace");
   if (trace.IsString()) host_options.trace_path = trace.As<Napi::String>();
+  const Napi::Value embedded = options.Get("embedded");
+  host_options.embedded = embedded.IsBoolean() && embedded.As<Napi::Boolean>();
   Host::Open(info.Env(), host_options, info[1].As<Napi::Uint8Array>(), info[2].As<Napi::Function>(), &Of(info).host);
 }
 

@@ -244,7 +244,7 @@ napi_value Holds(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
   mst_endpoint endpoint;
   const bool holds = args.host != nullptr && ParseEndpoint(env, args.values[0], args.Int(1), &endpoint) &&
-                     mst_switch_holds(mst_host_switch(args.host->get()), MST_TCP, &endpoint);
+                     mst_host_holds(args.host->get(), MST_TCP, &endpoint);
   napi_value result = nullptr;
   napi_get_boolean(env, holds, &result);
   return result;

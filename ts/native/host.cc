@@ -70,6 +70,7 @@ void Host::OpenStack(const HostOptions &options) {
   host_options.size = sizeof host_options;
   host_options.ports = ports.data();
   host_options.pcap_path = options.pcap_path.empty() ? nullptr : options.pcap_path.c_str();
+  host_options.embedded = options.embedded;
   host_options.trace_path = options.trace_path.empty() ? nullptr : options.trace_path.c_str();
   mst_failure failure{};
   int error = mst_host_open(&host_options, &host_, &failure);

@@ -27,6 +27,7 @@ struct HostOptions {
   std::string pcap_path;
   std::string congestion_control; // empty: the stack's default
   std::string trace_path;         // empty: the environment decides
+  bool embedded = false;          // never on a multistackd
 };
 
 class Host final : public Driver {

@@ -1,4 +1,5 @@
 // This environment's host: opened when the first socket needs it, and shared by all of them.
+import { wantedDaemon, type WantedDaemon } from './daemon.js';
 import { ENETDOWN, invalidState, invalidValue, isCoded } from './errors.js';
 import { native, type HostOptions, type Native } from './native.js';
 import { Policy } from './policy.js';
@@ -38,7 +39,7 @@ export function configure(options: Options): void {
     );
   }
   if (wanted?.some((port) => port === ''))
-    throw invalidValue('multistack: an empty port spec; allowed: xdp:DEVICE, tap:NAME');
+    throw invalidValue('multistack: an empty port spec; allowed: xdp:DEVICE, tap:NAME, unix:PATH');
   const next = options.policy === undefined ? undefined : new Policy(options.policy);
   settings = { ...settings, ...options };
   policy = next ?? policy;
@@ -66,15 +67,50 @@ export function host(): Native {
     trace: settings.trace,
     congestionControl: settings.congestionControl ?? process.env['MULTISTACK_CONGESTION_CONTROL'],
   };
-  const wanted = wantedPorts();
-  if (wanted) start(addon, { ports: wanted, ...rest });
-  else startDefault(addon, rest);
+  startWanted(addon, rest);
   process.once('exit', () => {
     opened = undefined;
     exited = true;
     addon.close();
   });
   return addon;
+}
+
+/** The host where a connection may find its peer's stack: the opened one, or a multistackd's. */
+export function hostOfPeers(): Native | undefined {
+  if (opened || peersFailed) return opened;
+  try {
+    return wantedDaemon(wantedPorts()) ? host() : undefined;
+  } catch (error) {
+    if (!isCoded(error)) throw error;
+    peersFailed = true;
+    notice(`connections go to the OS stack, since ${error.message}`);
+    return undefined;
+  }
+}
+
+let peersFailed = false;
+
+type Rest = Omit<HostOptions, 'ports'>;
+
+function startWanted(addon: Native, rest: Rest): void {
+  const wanted = wantedPorts();
+  const daemon = wantedDaemon(wanted);
+  if (daemon && startOnDaemon(addon, daemon, rest)) return;
+  if (wanted) start(addon, { ports: wanted, embedded: true, ...rest });
+  else startDefault(addon, { embedded: true, ...rest });
+}
+
+/** False: nobody has asked for that daemon, and it is not there. */
+function startOnDaemon(addon: Native, { spec, must }: WantedDaemon, rest: Rest): boolean {
+  try {
+    start(addon, { ports: [spec], ...rest });
+    return true;
+  } catch (error) {
+    if (must || !isCoded(error)) throw error;
+    if (error.code !== 'ENOENT' && error.code !== 'ECONNREFUSED') notice(`without multistackd, since ${error.message}`);
+    return false;
+  }
 }
 
 function start(addon: Native, options: HostOptions): void {
@@ -87,7 +123,7 @@ function start(addon: Native, options: HostOptions): void {
 const notPermitted = ['EPERM', 'EACCES', 'ENOSYS'];
 
 /** Nothing was said: the loopback where that is permitted, else alone; either way say so. */
-function startDefault(addon: Native, rest: Omit<HostOptions, 'ports'>): void {
+function startDefault(addon: Native, rest: Rest): void {
   try {
     start(addon, { ports: ['xdp:lo'], ...rest });
     notice('the user stack is on the loopback (xdp:lo); set MULTISTACK_PORTS to choose other ports');

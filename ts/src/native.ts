@@ -32,6 +32,8 @@ export const Option = {
 export interface HostOptions {
   /** Port specs; none: the host is alone. */
   ports: readonly string[];
+  /** Never on a multistackd, whatever the environment says. */
+  embedded?: boolean;
   /** Record all packets here as pcapng. */
   pcap?: string | undefined;
   /** By name; none: the stack's default. */

@@ -1,7 +1,7 @@
 // Which stack a socket goes to, decided when its address is known: by policy, by who holds the destination, and by
 // whether there is a user stack at all.
 import { EINVAL, isCoded } from './errors.js';
-import { currentPolicy, host, openedHost } from './host.js';
+import { currentPolicy, host, hostOfPeers } from './host.js';
 import type { Owner } from './internals.js';
 
 /** A stack, or the error (-errno) that there is no user stack where one must be. */
@@ -25,7 +25,7 @@ export function placeListener(owner: Owner | undefined, address: string, port: n
 
 export function placeConnection(owner: Owner | undefined, address: string, port: number): Placement {
   const route = currentPolicy().decide('connect', address, port);
-  if (route === 'auto') return openedHost()?.holds(address, port) ? 'user' : 'os';
+  if (route === 'auto') return hostOfPeers()?.holds(address, port) ? 'user' : 'os';
   if (route === 'os') return route;
   const error = openHost(owner, 'connect');
   return error === 0 ? route : error;

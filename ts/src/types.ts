@@ -11,7 +11,11 @@ export interface Options {
    * goes to the user stack, `connect` there when the destination is held by a user stack, else to the OS stack.
    */
   policy?: string | readonly string[];
-  /** Port specs, as in `multistack run --port`; an empty list: a host alone in this process, without devices. */
+  /**
+   * Port specs, as in `multistack run --port`: devices, or `unix:PATH` alone for the multistackd whose socket that is. An
+   * empty list: a host alone in this process, without devices. Where MULTISTACK=unix:PATH is set, that daemon takes the
+   * place of devices; where nothing is said at all, the one at /run/multistack/default does, if there is one.
+   */
   ports?: readonly string[];
   /** Record every packet to this file as pcapng. */
   pcap?: string;

@@ -69,6 +69,10 @@ int mst_attach_lease(void *attach, struct mst_tuple *tuple);
 void mst_attach_release(void *attach, const struct mst_tuple *tuple);
 int mst_attach_route(void *attach, const struct mst_addr *destination, struct mst_route *out);
 
+/* True when some stack of this host, of whatever program, would get packets to `local`. That it is so is believed for a
+ * tenth of a second. */
+bool mst_attach_holds(mst_attach *attach, enum mst_protocol protocol, const struct mst_endpoint *local);
+
 /* Let another channel of the same user take `tuple` (a lease with MST_BIND_TAKE): from then on new flows are its, those
  * with `remotes` and whatever else has packets sent from here stay. 0, -MST_EBADF (not held), -MST_ENETDOWN. */
 int mst_attach_offer(mst_attach *attach, const struct mst_tuple *tuple, const struct mst_endpoint *remotes,

@@ -45,6 +45,10 @@ void mst_host_close(mst_host *host);
  * owns the stack. */
 int mst_host_add_stack(mst_host *host, const struct mst_stack_options *options, mst_stack **out);
 
+/* True when packets to (protocol, local) would reach a user stack of this host: one of this process or, with a
+ * multistackd, of any program that is attached to it. */
+bool mst_host_holds(mst_host *host, enum mst_protocol protocol, const struct mst_endpoint *local);
+
 /* Monotonic nanoseconds, the clock of this host's stacks. */
 uint64_t mst_host_now(const mst_host *host);
 

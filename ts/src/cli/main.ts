@@ -17,7 +17,13 @@ const program = new Command('multistack')
 program
   .command('run')
   .description('run a Node program, unmodified, on a user-space stack')
-  .option('-p, --port <spec>', 'a device to carry, e.g. xdp:eth0 (repeatable; without one: xdp:lo)', collect, [])
+  .option(
+    '-p, --port <spec>',
+    'a device to carry, e.g. xdp:eth0 (repeatable; without one: a running multistackd, else xdp:lo)',
+    collect,
+    [],
+  )
+  .option('-d, --daemon <socket>', 'attach to the multistackd whose control socket this is')
   .option('--policy <rules>', 'which listens and connects go to the user stack')
   .option('--pcap <file>', 'record the packets of the user stack as pcapng')
   .option('--congestion-control <name>', 'cubic (the default), newreno or bbr')

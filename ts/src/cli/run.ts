@@ -6,6 +6,8 @@ import path from 'node:path';
 
 export interface RunOptions {
   port: string[];
+  /** The socket of a multistackd. */
+  daemon?: string;
   policy?: string;
   pcap?: string;
   congestionControl?: string;
@@ -39,16 +41,23 @@ export function environment(inherited: NodeJS.ProcessEnv, options: RunOptions): 
   return {
     ...inherited,
     NODE_OPTIONS: [inherited.NODE_OPTIONS, ...imports].filter(Boolean).join(' '),
-    ...(options.port.length > 0 && {
-      MULTISTACK_PORTS: options.port.join(' '),
-      MULTISTACK_OPENED_FOR: String(process.pid),
-    }),
+    ...whereTo(inherited, options),
     ...(options.policy !== undefined && { MULTISTACK_POLICY: options.policy }),
     ...(options.stats && { MULTISTACK_STATS: options.stats === true ? '-' : path.resolve(options.stats) }),
     ...(options.pcap !== undefined && { MULTISTACK_PCAP: path.resolve(options.pcap) }),
     ...(options.congestionControl !== undefined && { MULTISTACK_CONGESTION_CONTROL: options.congestionControl }),
     ...(options.trace !== undefined && { MULTISTACK_TRACE: path.resolve(options.trace) }),
   };
+}
+
+/** What is named on the command line goes before what the environment says, and is opened before the program starts. */
+function whereTo({ MULTISTACK: wish }: NodeJS.ProcessEnv, { port, daemon }: RunOptions): NodeJS.ProcessEnv {
+  const ports = daemon === undefined ? port : [`unix:${path.resolve(daemon)}`];
+  if (daemon !== undefined && port.length > 0)
+    throw new UsageError('run: --daemon carries the devices: no --port beside it');
+  const opened = { MULTISTACK_OPENED_FOR: String(process.pid) };
+  if (ports.length > 0) return { MULTISTACK: 'embedded', MULTISTACK_PORTS: ports.join(' '), ...opened };
+  return wish?.startsWith('unix:') ? opened : {};
 }
 
 /**
