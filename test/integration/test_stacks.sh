@@ -21,7 +21,7 @@ if [ -z "${INSIDE:-}" ]; then INSIDE=1 exec unshare --net --mount-proc --fork --
 work=$(mktemp -d)
 chmod 755 "$work"
 trap 'rm -rf "$work"' EXIT
-mkfifo "$work/listens" "$work/says"
+mkfifo "$work/listens"
 head -c 1048576 /dev/urandom > "$work/lwip"
 head -c 1048576 /dev/urandom > "$work/os"
 echo 'Hello from a user-space TCP stack.' > "$work/utcp"
@@ -48,16 +48,21 @@ elsewhere sh -c 'ip link set lo up; ip addr add 10.7.0.2/24 dev other0; ip addr 
 devices() { ip -d link show lo; ip -d link show stacks0; sysctl net.ipv4.conf.lo; } 2> /dev/null
 before=$(devices)
 
-# Returns when it serves; what it says goes on to be seen.
+# start_daemon NAME: returns when it serves; what it says goes on to be seen.
 start_daemon() {
-  "$daemon" --port xdp:lo --port xdp:stacks0 --socket "$work/control" 2> "$work/says" &
+  mkfifo "$work/$1"
+  "$daemon" --port xdp:lo --port xdp:stacks0 --socket "$work/control" 2> "$work/$1" &
   multistackd=$!
-  exec 3< "$work/says"
-  until [[ ${line:-} == *" $work/control"* ]]; do read -r line <&3 && echo "$line"; done
+  exec 3< "$work/$1"
+  line=
+  until [[ $line == *" $work/control"* ]]; do
+    read -r line <&3
+    echo "$line"
+  done
   cat <&3 &
   exec 3<&-
 }
-start_daemon
+start_daemon first
 start "$lwip_http" --daemon "$work/control" --listen 10.7.0.1:8090 "$work/lwip"
 lwip=$started
 MULTISTACK=unix:$work/control start "$uv_http" --listen 10.7.0.1:8091
@@ -112,7 +117,7 @@ client=$!
 exec 4< "$work/body"
 head -c 100000 <&4 > "$work/got"
 { kill -KILL $multistackd && wait $multistackd; } 2> /dev/null || true
-start_daemon
+start_daemon second
 cat <&4 >> "$work/got"
 exec 4<&-
 wait $client
