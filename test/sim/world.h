@@ -48,8 +48,8 @@
   X(nat)                                                                                                               \
   X(blind)                                                                                                             \
   X(blind_in_window)                                                                                                   \
-  X(cookies) X(memory_max) X(memory) X(abort) X(pause) X(peek) X(nodelay) X(shut_late) X(meddle) X(mtu_probing)        \
-      X(black_hole)
+  X(cookies)                                                                                                           \
+  X(memory_max) X(memory) X(abort) X(pause) X(peek) X(nodelay) X(shut_late) X(meddle) X(mtu_probing) X(black_hole)
 
 enum world_feature {
 #define X(name) WITH_##name,

@@ -74,8 +74,9 @@ struct mst_switch_channel_options {
 int mst_switch_attach(mst_switch *sw, mst_channel *channel, const struct mst_switch_channel_options *options,
                       unsigned *id);
 void mst_switch_detach(mst_switch *sw, unsigned id);
-/* The same a little at a time, where letting go of thousands of leases at once would keep the others waiting: the channel
- * is not touched any more, the id is a limbo until all is released. True when nothing is left, and the id is free. */
+/* The same a little at a time, where letting go of thousands of leases at once would keep the others waiting: the
+ * channel is not touched any more, the id is a limbo until all is released. True when nothing is left, and the id is
+ * free. */
 void mst_switch_abandon(mst_switch *sw, unsigned id);
 bool mst_switch_detach_some(mst_switch *sw, unsigned id, unsigned leases);
 

@@ -84,8 +84,8 @@ void mst_close(mst_conn *conn);
 /* Reset the peer (RFC 9293 3.10.5). */
 void mst_abort(mst_conn *conn);
 
-/* 0, or why the connection died: -MST_ECONNREFUSED, -MST_ECONNRESET, -MST_ETIMEDOUT, -MST_ENOBUFS (the stack is short of
- * memory and the peer has taken nothing for minutes), -MST_EHOSTUNREACH ... */
+/* 0, or why the connection died: -MST_ECONNREFUSED, -MST_ECONNRESET, -MST_ETIMEDOUT, -MST_ENOBUFS (the stack is short
+ * of memory and the peer has taken nothing for minutes), -MST_EHOSTUNREACH ... */
 int mst_conn_error(const mst_conn *conn);
 
 void mst_conn_local(const mst_conn *conn, struct mst_endpoint *out);
