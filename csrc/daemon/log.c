@@ -12,10 +12,12 @@
 /* systemd names the journal's stream by device and inode, for those who have it and redirect stderr. */
 static bool is_journal(int fd) {
   const char *text = getenv("JOURNAL_STREAM");
+  char *end;
   struct stat status;
-  uintmax_t device, inode;
   if (!text || fstat(fd, &status)) return false;
-  if (sscanf(text, "%ju:%ju", &device, &inode) != 2) return false;
+  uintmax_t device = strtoumax(text, &end, 10);
+  if (*end != ':') return false;
+  uintmax_t inode = strtoumax(end + 1, &end, 10);
   return device == status.st_dev && inode == status.st_ino;
 }
 
