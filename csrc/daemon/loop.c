@@ -81,10 +81,11 @@ void mst__daemon_run(struct mst__daemon *daemon) {
     if (moved) awake_until_ns = daemon->now_ns + spin_ns;
     look_at_routes(daemon);
     look_at_channels(daemon, moved != 0);
-    if (daemon->now_ns >= awake_until_ns)
+    if (daemon->now_ns >= awake_until_ns) {
       rest(daemon);
-    else if (daemon->now_ns >= daemon->control_next_ns)
-      serve(daemon, 0);
+      continue;
+    }
+    if (daemon->now_ns >= daemon->control_next_ns) serve(daemon, 0);
     if (!moved) sched_yield(); /* whoever waits for this core has more to do on it */
   }
 }
