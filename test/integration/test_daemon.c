@@ -120,6 +120,50 @@ static void tuple_is_held_by_one(void **state) {
   mst_host_close(second.host);
 }
 
+#define NOBODY 65534
+
+/* What a lease of its own gives to a process of that user. */
+static int lease_as(const struct daemon_rig *rig, uid_t uid, const struct mst_tuple *wanted) {
+  pid_t pid = fork();
+  if (pid == 0) {
+    struct mst_attach_options options = {.size = sizeof options, .path = rig->path};
+    struct mst_tuple tuple = *wanted;
+    mst_attach *attach;
+    if (uid != geteuid() && (setgid(uid) || setuid(uid))) _exit(255);
+    if (mst_attach_open(&options, &attach, NULL)) _exit(254);
+    _exit(-mst_attach_lease(attach, &tuple));
+  }
+  int status;
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  assert_true(WIFEXITED(status));
+  return -WEXITSTATUS(status);
+}
+
+/* As the OS would give it to bind(). */
+static void ports_below_1024_are_the_privileged_ones(void **state) {
+  struct daemon_rig *rig = *state;
+  struct mst_tuple tuple = {.port = 80, .protocol = MST_TCP, .addr = endpoint("127.0.0.1", 0).addr};
+  if (geteuid() == 0) assert_int_equal(lease_as(rig, 0, &tuple), 0);
+  assert_int_equal(lease_as(rig, geteuid() ? geteuid() : NOBODY, &tuple), -MST_EACCES);
+  tuple.port = 7080;
+  assert_int_equal(lease_as(rig, geteuid() ? geteuid() : NOBODY, &tuple), 0);
+}
+
+static void tuple_is_shared_by_one_user_only(void **state) {
+  struct daemon_rig *rig = *state;
+  struct mst_attach_options options = {.size = sizeof options, .path = rig->path};
+  struct mst_tuple tuple = {
+      .port = 7003, .protocol = MST_TCP, .flags = MST_BIND_GROUP, .addr = endpoint("127.0.0.1", 0).addr};
+  mst_attach *first;
+  assert_int_equal(mst_attach_open(&options, &first, NULL), 0);
+  assert_int_equal(mst_attach_lease(first, &tuple), 0);
+  assert_int_equal(lease_as(rig, geteuid(), &tuple), 0);
+  if (geteuid() == 0) assert_int_equal(lease_as(rig, NOBODY, &tuple), -MST_EADDRINUSE);
+  tuple.flags = 0;
+  assert_int_equal(lease_as(rig, geteuid(), &tuple), -MST_EADDRINUSE);
+  mst_attach_close(first);
+}
+
 static int setup(void **state) {
   static struct daemon_rig rig;
   daemon_open(&rig, NULL);
@@ -137,6 +181,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(data_between_two_processes_arrives_whole),
       cmocka_unit_test(tuple_is_held_by_one),
+      cmocka_unit_test(ports_below_1024_are_the_privileged_ones),
+      cmocka_unit_test(tuple_is_shared_by_one_user_only),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }
