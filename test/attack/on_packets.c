@@ -174,6 +174,19 @@ static void segments_that_stand_for_many(void) {
   hostile_flood(packets, 4);
 }
 
+/* Nothing is wrong with these, but that there is no end of them, and that they are for the service. */
+static void a_flood_at_the_service(void) {
+  struct forged packet = forge(VICTIM_ADDR, HOSTILE_PORT, VICTIM_ADDR, SERVICE_PORT);
+  packet.bytes[9] = MST_TCP;
+  packet.bytes[3] = 40;
+  packet.len = 40;
+  forged_checksum(&packet);
+  memset(packet.bytes + 24, 0, 16);
+  packet.bytes[32] = 0x50; /* 20 bytes of header */
+  packet.bytes[33] = 2;    /* SYN */
+  hostile_flood(&packet, 1);
+}
+
 const struct attack attacks_on_packets[] = {
     {"another channel's tuple", "the source is what another channel holds", another_channels_tuple},
     {"nobody's tuple", "the source is held by nobody, or is another host's", nobodys_tuple},
@@ -187,4 +200,5 @@ const struct attack attacks_on_packets[] = {
     {"nobody's address", "broadcast, multicast and reserved sources", nobodys_address},
     {"other protocols", "ICMP, GRE, ESP, SCTP ...", other_protocols},
     {"segments for many", "sizes and flags of segmentation that contradict themselves", segments_that_stand_for_many},
+    {"a flood at the service", "SYNs from its own tuple, as many as it can", a_flood_at_the_service},
     {0}};
