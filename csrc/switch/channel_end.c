@@ -20,7 +20,8 @@ bool mst__tx_take_frags(struct mst__channel_end *end, const struct mst__tx_descr
                         struct mst__taken *out) {
   if (out->frag_count > MST_PACKET_IOV_MAX) return false;
   memcpy(out->frags, descriptor->frags, sizeof out->frags);
-  mst__copied();
+  MST__COPIED(out->frags);
+  out->base = end->geometry.region;
   uint64_t sum = out->inline_bytes;
   for (unsigned i = 0; i < out->frag_count; i++) {
     if ((uint64_t)out->frags[i].offset + out->frags[i].len > end->geometry.region_bytes) return false;

@@ -56,10 +56,8 @@ static inline uint32_t mst__tx_waiting(struct mst__channel_end *end, bool *broke
   return 0;
 }
 
-/* What was copied from shared memory until here is looked at in the copy: no compiler may go back to the original. */
-static inline void mst__copied(void) {
-  __asm__ volatile("" ::: "memory");
-}
+/* What was copied from shared memory is looked at in the copy from here on: no compiler may go back to the original. */
+#define MST__COPIED(array) __asm__ volatile("" : "+m"(array))
 
 /* Copy the i-th waiting packet's descriptor and headers out. False: the descriptor is impossible. */
 bool mst__tx_take_frags(struct mst__channel_end *end, const struct mst__tx_descriptor *descriptor,
@@ -75,8 +73,7 @@ static inline bool mst__tx_take(struct mst__channel_end *end, uint32_t i, struct
   if (MST_UNLIKELY(out->inline_bytes > MST_CHANNEL_INLINE_BYTES)) return false;
   memcpy(out->bytes, slot->bytes, 64);
   if (out->inline_bytes > 64) memcpy(out->bytes + 64, slot->bytes + 64, MST_CHANNEL_INLINE_BYTES - 64);
-  out->base = end->geometry.region;
-  mst__copied();
+  MST__COPIED(out->bytes);
   if (MST_LIKELY(out->frag_count == 0)) return out->len == out->inline_bytes;
   return mst__tx_take_frags(end, &slot->descriptor, out);
 }

@@ -42,9 +42,12 @@ static inline uint32_t destination_holder(struct mst_switch *sw, const struct ms
   return mst__is_local(sw, &addr) ? holder : 0;
 }
 
+static int malformed(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__outgoing *packet) {
+  return packet->drop == MST_DROP_ICMP ? mst__forward_icmp(sw, from, packet) : (int)packet->drop;
+}
+
 static inline int forward(struct mst_switch *sw, struct mst__switch_channel *from, struct mst__outgoing *packet) {
-  if (MST_UNLIKELY(packet->drop == MST_DROP_ICMP)) return mst__forward_icmp(sw, from, packet);
-  if (MST_UNLIKELY(packet->drop)) return (int)packet->drop;
+  if (MST_UNLIKELY(packet->drop)) return malformed(sw, from, packet);
   if (MST_UNLIKELY(!source_is_held(sw, from, packet))) return MST_DROP_SOURCE_NOT_HELD;
   uint32_t holder = destination_holder(sw, packet);
   if (MST_UNLIKELY(!holder)) return mst__leave(sw, from, packet);
@@ -53,30 +56,45 @@ static inline int forward(struct mst_switch *sw, struct mst__switch_channel *fro
   return mst__deliver_outgoing(sw, from, to, packet);
 }
 
-static inline struct mst__batch_result forward_taken(struct mst_switch *sw, struct mst__switch_channel *from,
-                                                     uint32_t count) {
-  struct mst__outgoing *batch = sw->batch;
+/* False: it has to wait. */
+static inline bool forward_and_count(struct mst_switch *sw, struct mst__switch_channel *from,
+                                     struct mst__outgoing *packet, struct mst__batch_result *done) {
+  int result = forward(sw, from, packet);
+  if (result == MST__BLOCKED) return false;
+  from->resume_bytes = 0;
+  if (MST_UNLIKELY(result != MST_DROP_NONE)) {
+    packet->drop = (enum mst_drop)result;
+    mst__blame(sw, from, packet->drop);
+  } else {
+    done->bytes += packet->taken.len;
+  }
+  return true;
+}
+
+static struct mst__batch_result forward_observed(struct mst_switch *sw, struct mst__switch_channel *from,
+                                                 uint32_t count) {
   struct mst__batch_result done = {0};
   for (; done.count < count; done.count++) {
-    struct mst__outgoing *packet = &batch[done.count];
-    bool observed = MST_UNLIKELY(sw->observers) && packet->drop != MST_DROP_DESCRIPTOR;
-    if (observed) mst__own_packet(sw, &packet->taken);
-    int result = forward(sw, from, packet);
-    if (result == MST__BLOCKED) break;
-    from->resume_bytes = 0;
-    if (MST_UNLIKELY(result != MST_DROP_NONE))
-      mst__blame(sw, from, (enum mst_drop)result);
-    else
-      done.bytes += packet->taken.len;
-    if (observed)
-      mst__observe_channel(sw, from,
-                           &(struct mst_switch_seen){.data = sw->scratch,
-                                                     .len = packet->taken.len,
-                                                     .gso_size = packet->taken.gso_size,
-                                                     .flags = packet->taken.flags,
-                                                     .outbound = true,
-                                                     .drop = (enum mst_drop)result});
+    struct mst__outgoing *packet = &sw->batch[done.count];
+    bool whole = packet->drop != MST_DROP_DESCRIPTOR;
+    if (whole) mst__own_packet(sw, &packet->taken);
+    if (!forward_and_count(sw, from, packet, &done)) break;
+    if (!whole) continue;
+    mst__observe_channel(sw, from,
+                         &(struct mst_switch_seen){.data = sw->scratch,
+                                                   .len = packet->taken.len,
+                                                   .gso_size = packet->taken.gso_size,
+                                                   .flags = packet->taken.flags,
+                                                   .outbound = true,
+                                                   .drop = packet->drop});
   }
+  return done;
+}
+
+static struct mst__batch_result forward_taken(struct mst_switch *sw, struct mst__switch_channel *from, uint32_t count) {
+  struct mst__batch_result done = {0};
+  if (MST_UNLIKELY(sw->observers)) return forward_observed(sw, from, count);
+  while (done.count < count && forward_and_count(sw, from, &sw->batch[done.count], &done)) done.count++;
   return done;
 }
 
