@@ -293,6 +293,8 @@ static void the_stack_takes_little_ahead(void **state) {
   assert_int_equal(mst_uv_tcp_connect(&connect, &early, SOCKADDR(addr), NULL), 0);
   assert_int_equal(mst_conn_get_option(mst_uv_tcp_conn(&early), MST_TCP_NOTSENT_LOWAT), 5000);
 
+  /* Less than a segment at a time, each of which Nagle's algorithm would let wait for a delayed ACK. */
+  mst_uv_tcp_nodelay(&pair.client, 1);
   assert_int_equal(mst_uv_tcp_notsent_lowat(&pair.client, 16384), 0);
   assert_int_equal(put(&pair.client, &req, "a", big(), BIG_BYTES), 0);
   assert_int_equal(mst_uv_stream_get_write_queue_size(&pair.client), BIG_BYTES - 16384);
