@@ -7,7 +7,7 @@ size_t mst__control_bytes(enum mst__control_type type, size_t count) {
   case MST__CONTROL_QUERY:
   case MST__CONTROL_ANSWER:
   case MST__CONTROL_SOCKETS_ARE: return offsetof(struct mst__control_text, text) + count;
-  case MST__CONTROL_PACKET: return offsetof(struct mst__control_packet, data) + count;
+  case MST__CONTROL_PACKETS: return offsetof(struct mst__control_packets, data) + count;
 #define FIXED(name, number, type, fds)                                                                                 \
   case MST__CONTROL_##name: return sizeof(struct type);
   default: break;
@@ -36,7 +36,7 @@ static size_t count_of(const void *message, enum mst__control_type type) {
   case MST__CONTROL_QUERY:
   case MST__CONTROL_ANSWER:
   case MST__CONTROL_SOCKETS_ARE: return ((const struct mst__control_text *)message)->bytes;
-  case MST__CONTROL_PACKET: return ((const struct mst__control_packet *)message)->bytes;
+  case MST__CONTROL_PACKETS: return ((const struct mst__control_packets *)message)->bytes;
   default: return 0;
   }
 }

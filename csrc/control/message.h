@@ -42,7 +42,7 @@
   X(ANSWER, 17, mst__control_text, 0)              /* daemon: JSON text in parts */                                    \
   X(SOCKETS, 18, mst__control_plain, 0)            /* daemon to app: which sockets has your stack? */                  \
   X(SOCKETS_ARE, 19, mst__control_text, 0)         /* app: JSON text in parts */                                       \
-  X(PACKET, 20, mst__control_packet, 0)            /* daemon to watcher: a captured packet */                          \
+  X(PACKETS, 20, mst__control_packets, 0)          /* daemon to watcher: captured packets */                           \
   X(YIELD, 21, mst__control_plain, 0)              /* a newer daemon: give way to me */                                \
   X(YIELDED, 22, mst__control_result, 0)           /* daemon: I go, or the error */                                    \
   X(HOLDS, 23, mst__control_holds, 0)              /* app: would a stack of this host get packets to this tuple? */    \
@@ -177,23 +177,31 @@ struct mst__control_text {
   char text[MST__CONTROL_BYTES_MAX - 16];
 };
 
+/* One packet, as it stands among others in PACKETS; the next begins at a multiple of 8 bytes. */
 struct mst__control_packet {
-  struct mst__control_header header;
   uint64_t time_ns; /* since 1970 */
   uint32_t len;     /* of the packet */
   uint32_t bytes;   /* of it that follow */
-  uint32_t channel; /* where it was seen; UINT32_MAX: a port */
+  uint32_t channel; /* where it was seen; UINT32_MAX: at the port that was asked for */
   uint8_t outbound; /* sent by the channel, or out of the port */
-  uint8_t reserved[3];
-  uint64_t missed; /* packets before it that this watcher was too slow for */
-  uint8_t data[MST__CONTROL_BYTES_MAX - 40];
+  uint8_t dropped;  /* and gone no further */
+  uint8_t reserved[2];
+  uint8_t data[];
+};
+
+struct mst__control_packets {
+  struct mst__control_header header;
+  uint32_t bytes; /* of `data` */
+  uint32_t reserved;
+  uint64_t missed; /* packets until now that this watcher was too slow for */
+  uint8_t data[MST__CONTROL_BYTES_MAX - 24];
 };
 
 /* A received message of `bytes` with `fds` descriptors: complete, of a known type, with no more and no less than that
  * type has. */
 bool mst__control_check(const void *message, size_t bytes, size_t fds);
 
-/* How long a message is that has `count` elements (bytes of text or packet, remotes) in its array. */
+/* How long a message is that has `count` elements (bytes of text or packets, remotes) in its array. */
 size_t mst__control_bytes(enum mst__control_type type, size_t count);
 
 /* The newest version that both speak; 0: none. */

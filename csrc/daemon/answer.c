@@ -117,6 +117,7 @@ static const struct kind {
     {"leases", "{\"leases\":[", NULL, next_leases},
     {"ports", "", NULL, next_ports},
     {"sockets", "{\"apps\":[", mst__sockets_ask, mst__sockets_next},
+    {"capture", "", mst__capture_begin, mst__capture_next},
 };
 #define KINDS (sizeof kinds / sizeof kinds[0])
 

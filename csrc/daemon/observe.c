@@ -45,15 +45,17 @@ void mst__observe_gone(struct mst__client *client) {
   struct mst__watcher *watcher = client->watcher;
   client->watcher = NULL;
   mst__sockets_forget(watcher);
+  mst__capture_end(watcher);
   mst__list_remove(&watcher->node);
   free(watcher->text.out);
   free(watcher);
 }
 
 /* Of a watcher that is busy nothing is wanted but that it reads. */
-static void wait_for(struct mst__watcher *watcher) {
-  bool unsent = watcher->sent < watcher->text.length;
-  uint32_t events = !watcher->answering ? EPOLLIN : unsent || !watcher->waiting ? EPOLLOUT : 0;
+void mst__observe_wait_for(struct mst__watcher *watcher) {
+  bool unsent = watcher->sent < watcher->text.length || mst__capture_pending(watcher);
+  bool idle = watcher->waiting || (watcher->recording && watcher->last);
+  uint32_t events = !watcher->answering ? EPOLLIN : unsent || !idle ? EPOLLOUT : 0;
   if (events == watcher->events) return;
   struct epoll_event event = {.events = events, .data.ptr = &watcher->client->control};
   watcher->events = events;
@@ -84,24 +86,34 @@ static void finish(struct mst__watcher *watcher) {
   free(watcher->text.out);
   watcher->text = (struct mst__json){.grows = true};
   watcher->sent = 0;
-  watcher->answering = false;
+  watcher->answering = watcher->recording != NULL;
+}
+
+/* The next part of the answer, or of the packets after it. 0 or -errno. */
+static int send_next(struct mst__watcher *watcher) {
+  if (watcher->sent == watcher->text.length && watcher->last) return mst__capture_send(watcher);
+  if (watcher->sent == watcher->text.length) {
+    watcher->text.length = watcher->sent = 0;
+    watcher->last = !mst__answer_next(watcher);
+  }
+  int error = watcher->text.failed ? -ENOMEM : send_part(watcher);
+  if (!error && watcher->last && watcher->sent == watcher->text.length) finish(watcher);
+  return error;
+}
+
+static bool has_next(const struct mst__watcher *watcher) {
+  if (!watcher->answering) return false;
+  if (watcher->sent < watcher->text.length) return true;
+  return watcher->last ? mst__capture_pending(watcher) : !watcher->waiting;
 }
 
 void mst__observe_go_on(struct mst__watcher *watcher) {
   int error = 0;
-  for (unsigned i = 0; i < MESSAGES_PER_TURN && watcher->answering && !error; i++) {
-    if (watcher->sent == watcher->text.length) {
-      if (watcher->waiting) break;
-      watcher->text.length = watcher->sent = 0;
-      watcher->last = !mst__answer_next(watcher);
-    }
-    error = watcher->text.failed ? -ENOMEM : send_part(watcher);
-    if (!error && watcher->last && watcher->sent == watcher->text.length) finish(watcher);
-  }
+  for (unsigned i = 0; i < MESSAGES_PER_TURN && !error && has_next(watcher); i++) error = send_next(watcher);
   if (error && error != -EAGAIN)
     mst__client_close(watcher->client);
   else
-    wait_for(watcher);
+    mst__observe_wait_for(watcher);
 }
 
 void mst__observe_fail(struct mst__watcher *watcher, int error, const char *why) {
@@ -160,7 +172,7 @@ void mst__observe_ready(struct mst__client *client) {
 /* --- time --- */
 
 static uint64_t deadline_of(const struct mst__watcher *watcher) {
-  if (!watcher->answering) return UINT64_MAX;
+  if (!watcher->answering || (watcher->recording && watcher->last)) return UINT64_MAX;
   return watcher->waiting ? mst__sockets_deadline_ns(watcher) : watcher->moved_ns + STALL_NS;
 }
 

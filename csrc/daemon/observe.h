@@ -31,11 +31,14 @@ struct mst__watcher {
   unsigned next;         /* where to go on */
   struct mst__json text; /* the piece of the answer that is being sent, up to `sent` */
   size_t sent;
-  uint64_t moved_ns;          /* when it last took something */
-  struct mst__gather *gather; /* while apps are asked */
+  uint64_t moved_ns;                /* when it last took something */
+  struct mst__gather *gather;       /* while apps are asked */
+  struct mst__recording *recording; /* once a capture was asked for: then nothing else can be */
 };
 
 /* observe.c */
+/* Wait for what is now to come: a question, or that the watcher reads. */
+void mst__observe_wait_for(struct mst__watcher *watcher);
 /* Go on with the answer, as far as the watcher takes it. May close it. */
 void mst__observe_go_on(struct mst__watcher *watcher);
 /* The answer is an error. */
@@ -62,5 +65,13 @@ bool mst__sockets_next(struct mst__watcher *watcher);
 bool mst__sockets_ready(const struct mst__watcher *watcher);
 uint64_t mst__sockets_deadline_ns(const struct mst__watcher *watcher);
 void mst__sockets_forget(struct mst__watcher *watcher);
+
+/* capture.c: the shapes of answer.c's. */
+int mst__capture_begin(struct mst__watcher *watcher, struct mst_failure *failure);
+bool mst__capture_next(struct mst__watcher *watcher);
+/* Whether packets wait to be sent, and sending some: 0 or -errno. */
+bool mst__capture_pending(const struct mst__watcher *watcher);
+int mst__capture_send(struct mst__watcher *watcher);
+void mst__capture_end(struct mst__watcher *watcher);
 
 #endif

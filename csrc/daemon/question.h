@@ -6,7 +6,7 @@
 #include "multistack/types.h"
 
 #define MST__QUESTION_BYTES_MAX 4096u
-#define MST__QUESTION_TEXT_BYTES 64u
+#define MST__QUESTION_TEXT_BYTES 48u
 
 struct mst__question {
   char what[MST__QUESTION_TEXT_BYTES]; /* "channels", "ports", "leases", "sockets" or "capture" */

@@ -72,6 +72,11 @@ static int open_ports(struct mst_host *host, const struct mst_host_options *opti
   return 0;
 }
 
+static uint64_t clock_ns(void *ctx) {
+  (void)ctx;
+  return mst__host_clock_ns();
+}
+
 static int open_switch(struct mst_host *host, const struct mst_host_options *options, struct mst_failure *failure) {
   bool devices = options && options->ports && options->ports[0] && !host->daemon_path;
   if (devices) {
@@ -83,6 +88,7 @@ static int open_switch(struct mst_host *host, const struct mst_host_options *opt
   struct mst_switch_options switch_options = {
       .size = sizeof switch_options,
       .env = {.ctx = host, .alloc = mst__host_alloc, .free = mst__host_free, .random = mst__host_random},
+      .clock_ns = clock_ns,
       .os = host->os ? mst__os_linux_ops(host->os) : NULL,
   };
   int error = mst_switch_create(&switch_options, &host->sw);

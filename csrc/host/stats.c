@@ -19,9 +19,9 @@ void mst__json_put_drops(struct mst__json *w, const uint64_t drops[MST_DROP_COUN
 void mst__json_put_switch_stats(struct mst__json *w, const struct mst_switch_stats *stats) {
   mst__json_put(w,
                 "\"to_channel_packets\":%" PRIu64 ",\"to_channel_bytes\":%" PRIu64 ",\"from_channel_packets\":%" PRIu64
-                ",\"from_channel_bytes\":%" PRIu64 ",",
+                ",\"from_channel_bytes\":%" PRIu64 ",\"cpu_ns\":%" PRIu64 ",",
                 stats->to_channel_packets, stats->to_channel_bytes, stats->from_channel_packets,
-                stats->from_channel_bytes);
+                stats->from_channel_bytes, stats->cpu_ns);
   mst__json_put_drops(w, stats->drops);
 }
 

@@ -1,6 +1,7 @@
 /* Whose turn it is. Channels with packets waiting stand in a ring and are served in turn, as many bytes each (surplus
  * round robin: whoever took more than its share waits for longer), with a charge for each packet, so that small ones
  * count for what they cost; a channel's own limits come on top. */
+#include "sample.h"
 #include "switch_internal.h"
 
 /* In bytes; a packet's charge is about what its headers cost of a copy. */
@@ -118,7 +119,9 @@ size_t mst_switch_process_channels(mst_switch *sw, unsigned budget, uint64_t now
   struct mst__list *node;
   while (done < budget && sw->call_charge < CALL_CHARGE_MAX && (node = mst__list_pop_front(&sw->ready))) {
     struct mst__switch_channel *from = MST__CONTAINER(node, struct mst__switch_channel, ready);
+    uint64_t begin_ns = mst__sample_begin(sw);
     done += serve(sw, from, budget - done, mst__list_empty(&sw->ready));
+    mst__sample_end(sw, from, begin_ns);
     settle(sw, from);
   }
   mst__ports_flush(sw);

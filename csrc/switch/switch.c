@@ -39,12 +39,16 @@ int mst_switch_create(const struct mst_switch_options *options, mst_switch **out
   memset(sw, 0, sizeof *sw);
   sw->env = options->env;
   sw->os = options->os;
+  sw->clock_ns = options->clock_ns;
+  sw->clock_ctx = options->clock_ctx;
   sw->route_generation = sw->neighbour_generation = 1;
   sw->deadline_ns = UINT64_MAX;
   mst__list_init(&sw->waiting);
   mst__list_init(&sw->ready);
   mst__list_init(&sw->flows.gone);
   sw->env.random(sw->env.ctx, &sw->lease_key, sizeof sw->lease_key);
+  sw->env.random(sw->env.ctx, &sw->sample_random, sizeof sw->sample_random);
+  sw->sample_random |= 1;
   int error = init_tables(sw);
   if (error) {
     free_tables(sw);
@@ -177,6 +181,7 @@ void mst_switch_detach(mst_switch *sw, unsigned id) {
   sw->stats.to_channel_bytes += channel->stats.to_channel_bytes;
   sw->stats.from_channel_packets += channel->stats.from_channel_packets;
   sw->stats.from_channel_bytes += channel->stats.from_channel_bytes;
+  sw->stats.cpu_ns += channel->stats.cpu_ns;
   free_channel(sw, channel);
 }
 
@@ -236,6 +241,7 @@ void mst_switch_get_stats(const mst_switch *sw, struct mst_switch_stats *out) {
     out->to_channel_bytes += channel->stats.to_channel_bytes;
     out->from_channel_packets += channel->stats.from_channel_packets;
     out->from_channel_bytes += channel->stats.from_channel_bytes;
+    out->cpu_ns += channel->stats.cpu_ns;
   }
 }
 

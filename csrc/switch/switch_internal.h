@@ -96,8 +96,11 @@ struct mst__route {
 struct mst_switch {
   struct mst_env env;
   const struct mst_switch_os *os;
-  int64_t realtime_offset_ns; /* what captures add to now_ns */
-  uint64_t now_ns;            /* of the process call in progress */
+  uint64_t (*clock_ns)(void *ctx);
+  void *clock_ctx;
+  uint32_t sample_in, sample_random; /* sample.h */
+  int64_t realtime_offset_ns;        /* what captures add to now_ns */
+  uint64_t now_ns;                   /* of the process call in progress */
 
   struct mst__tuple_table tuples;
   struct mst__switch_channel **channels; /* by id, NULL: free */

@@ -28,6 +28,8 @@ export interface Traffic {
   to_channel_bytes: number;
   from_channel_packets: number;
   from_channel_bytes: number;
+  /** The daemon's time spent on what was sent, estimated from samples. */
+  cpu_ns: number;
   /** By reason, those that are not 0. */
   drops: Record<string, number>;
 }
@@ -36,8 +38,6 @@ export interface Channel extends Owner, Traffic {
   since_ms: number;
   leases: number;
   memory_bytes: number;
-  /** The daemon's time spent on it, estimated from samples. */
-  cpu_ns: number;
 }
 
 export interface Lease {
@@ -85,10 +85,11 @@ export interface Packet {
   timeNs: bigint;
   /** Of the packet, of which `data` may have less. */
   length: number;
-  /** Where it was seen: a channel's id, or a port's index. */
+  /** Where it was seen; absent: at the port that was asked for. */
   channel?: number;
-  port?: number;
   outbound: boolean;
+  /** And went no further. */
+  dropped: boolean;
   data: Buffer;
 }
 
@@ -268,19 +269,19 @@ export class Control {
   }
 
   #takePackets(view: DataView, message: Buffer): void {
-    const firstAt = 24;
     const recordBytes = 24;
-    const portBit = 0x80000000;
+    const atPort = 0xffffffff;
     const missed = view.getBigUint64(16, little);
     const packets: Packet[] = [];
-    for (let at = firstAt; at + recordBytes <= message.length;) {
+    for (let at = 24; at + recordBytes <= message.length;) {
       const bytes = view.getUint32(at + 12, little);
-      const where = view.getUint32(at + 16, little);
+      const channel = view.getUint32(at + 16, little);
       packets.push({
         timeNs: view.getBigUint64(at, little),
         length: view.getUint32(at + 8, little),
-        ...(where >= portBit ? { port: where - portBit } : { channel: where }),
+        ...(channel !== atPort && { channel }),
         outbound: view.getUint8(at + 20) !== 0,
+        dropped: view.getUint8(at + 21) !== 0,
         data: message.subarray(at + recordBytes, at + recordBytes + bytes),
       });
       at += (recordBytes + bytes + 7) & ~7;

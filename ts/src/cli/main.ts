@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { doctor } from './doctor/doctor.js';
 import { plot, type PlotOptions } from './plot/plot.js';
 import { UsageError, run, type RunOptions } from './run.js';
+import { addSeeingCommands } from './see/commands.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -58,6 +59,8 @@ program
   .action((options: { json?: boolean }) => {
     process.exitCode = doctor(options.json === true);
   });
+
+addSeeingCommands(program);
 
 try {
   await program.parseAsync();
