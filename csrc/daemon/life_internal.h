@@ -41,6 +41,7 @@ struct mst__limbo {
   uid_t uid;
   unsigned id;                /* in the switch */
   struct mst__client *client; /* the same app, attached again */
+  bool guard;                 /* of groups: see limbo.c */
 };
 
 /* A record that was adopted and has no place yet. */

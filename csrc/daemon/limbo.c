@@ -99,7 +99,7 @@ int mst__life_open(struct mst__daemon *daemon, struct mst_failure *failure) {
 static struct mst__limbo *find_limbo(const struct mst__life *life, const uint8_t token[MST__CONTROL_TOKEN_BYTES]) {
   MST__LIST_EACH(at, &life->limbos) {
     struct mst__limbo *limbo = MST__CONTAINER(at, struct mst__limbo, node);
-    if (!memcmp(limbo->token, token, sizeof limbo->token)) return limbo;
+    if (!limbo->guard && !memcmp(limbo->token, token, sizeof limbo->token)) return limbo;
   }
   return NULL;
 }
@@ -118,11 +118,11 @@ static void nothing_more(struct mst__daemon *daemon, struct mst__watch *watch) {
 static void end_limbo(struct mst__daemon *daemon, struct mst__limbo *limbo) {
   if (limbo->client)
     limbo->client->limbo = NULL;
-  else
+  else if (!limbo->guard)
     mst__life_drop_app(daemon, limbo->token);
-  mst__life_drop_leases(daemon, limbo->id, limbo->token);
+  if (!limbo->guard) mst__life_drop_leases(daemon, limbo->id, limbo->token);
   mst_switch_detach(daemon->sw, limbo->id);
-  close(limbo->death.fd);
+  if (limbo->death.fd >= 0) close(limbo->death.fd);
   limbo->death.ready = nothing_more;
   mst__list_remove(&limbo->node);
   mst__list_push_back(&daemon->life->gone, &limbo->node);
@@ -173,6 +173,29 @@ static int adopt_lease(struct mst__daemon *daemon, unsigned id, const struct mst
   return error;
 }
 
+/* Which member of a group a flow was with is not known any more, until that member has sent in it. A guard is a member
+ * that stays in limbo to the end of patience: so nobody who is back gets a segment of another's flow, and resets it. */
+static void guard_group(struct mst__daemon *daemon, uid_t uid, const struct mst_tuple *tuple) {
+  struct mst__limbo *guard = NULL;
+  MST__LIST_EACH(at, &daemon->life->limbos) {
+    struct mst__limbo *limbo = MST__CONTAINER(at, struct mst__limbo, node);
+    if (limbo->guard && limbo->uid == uid) guard = limbo;
+  }
+  if (!guard) {
+    struct mst_switch_channel_options rights = {.size = sizeof rights, .owner = uid};
+    guard = calloc(1, sizeof *guard);
+    if (!guard || mst_switch_attach(daemon->sw, NULL, &rights, &guard->id)) {
+      free(guard);
+      return;
+    }
+    guard->guard = true;
+    guard->uid = uid;
+    guard->death.fd = -1;
+    mst__list_push_back(&daemon->life->limbos, &guard->node);
+  }
+  mst_switch_adopt_lease(daemon->sw, guard->id, tuple, MST_SWITCH_NO_COOKIE); /* it may be there already */
+}
+
 static void put_lease_in_limbo(struct mst__daemon *daemon, struct mst__legacy *lease) {
   struct life_lease_key key;
   struct life_lease_value value;
@@ -191,6 +214,7 @@ static void put_lease_in_limbo(struct mst__daemon *daemon, struct mst__legacy *l
     return;
   }
   if (lease->fd_count) mst__life_hold_lease(daemon, &tuple, key.token); /* by the group's descriptor */
+  if (tuple.flags & MST_BIND_GROUP) guard_group(daemon, limbo->uid, &tuple);
   close_legacy(lease);
 }
 
@@ -234,7 +258,7 @@ static void patience_ends(struct mst__daemon *daemon, struct mst__watch *watch) 
   unsigned missing = 0;
   while (!mst__list_empty(&life->limbos)) {
     struct mst__limbo *limbo = MST__CONTAINER(life->limbos.next, struct mst__limbo, node);
-    missing += !limbo->client;
+    missing += !limbo->client && !limbo->guard;
     end_limbo(daemon, limbo);
   }
   close(watch->fd);
@@ -276,7 +300,7 @@ void mst__life_close(struct mst__daemon *daemon, bool leave) {
     while (!mst__list_empty(lists[i])) close_legacy(MST__CONTAINER(lists[i]->next, struct mst__legacy, node));
   while (!mst__list_empty(&life->limbos)) {
     struct mst__limbo *limbo = MST__CONTAINER(life->limbos.next, struct mst__limbo, node);
-    close(limbo->death.fd);
+    if (limbo->death.fd >= 0) close(limbo->death.fd);
     mst__list_remove(&limbo->node);
     free(limbo);
   }

@@ -103,7 +103,9 @@ void mst__shared_remove(struct mst__host_stack *entry) {
 }
 
 void mst__shared_process(struct mst__host_stack *entry, uint64_t now_ns) {
+  bool was_up = mst_attach_is_up(entry->attach);
   mst_attach_process(entry->attach, now_ns);
+  if (!was_up && mst_attach_is_up(entry->attach)) mst_stack_announce(entry->stack);
 }
 
 bool mst__shared_flush(struct mst__host_stack *entry) {

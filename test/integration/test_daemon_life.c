@@ -91,6 +91,7 @@ static void expect_reset(struct peer *peer) {
 /* --- the daemon and its app -------------------------------------------------------------------------------------- */
 
 static const struct place *here; /* of the test under way */
+static unsigned bind_flags;
 
 static void echo_app(void *ctx, int ready_fd) {
   struct app app;
@@ -99,7 +100,7 @@ static void echo_app(void *ctx, int ready_fd) {
   mst_listener *listener;
   (void)ctx;
   app_open(&app, rig.spec);
-  int error = mst_bind(app.stack, MST_TCP, &local, 0, &binding);
+  int error = mst_bind(app.stack, MST_TCP, &local, bind_flags, &binding);
   if (!error) error = mst_listen(binding, 64, echo_accept, NULL, &listener);
   if (error) rig_fail(mst_strerror(error));
   app_ready(ready_fd);
@@ -190,6 +191,28 @@ static void over_lo(void **state) {
 static void over_tap(void **state) {
   (void)state;
   connections_outlive_a_killed_daemon(&tap);
+}
+
+/* None is given a segment of another's connection, which it would reset. */
+static void the_members_of_a_group_keep_their_connections(void **state) {
+  struct peer peers[PEERS];
+  pid_t apps[3];
+  (void)state;
+  begin(&veth, 60);
+  bind_flags = MST_BIND_GROUP;
+  for (unsigned i = 0; i < 3; i++) apps[i] = app_process(echo_app, NULL);
+  bind_flags = 0;
+  for (unsigned i = 0; i < PEERS; i++) peers[i] = peer_connect(&veth);
+  peers_exchange(peers, PEERS, SOME_BYTES / PEERS);
+  for (unsigned deaths = 0; deaths < 3; deaths++) {
+    daemon_end(&rig, SIGKILL);
+    for (unsigned i = 0; i < PEERS; i++) peer_send(&peers[i]);
+    daemon_start(&rig, arguments);
+    peers_exchange(peers, PEERS, SOME_BYTES / PEERS);
+  }
+  for (unsigned i = 0; i < PEERS; i++) close(peers[i].fd);
+  for (unsigned i = 0; i < 3; i++) end_app(apps[i]);
+  end();
 }
 
 static void upgrade(void) {
@@ -342,6 +365,7 @@ int main(void) {
       cmocka_unit_test(over_veth_generic_ip6),
       cmocka_unit_test(over_lo),
       cmocka_unit_test(over_tap),
+      cmocka_unit_test(the_members_of_a_group_keep_their_connections),
       cmocka_unit_test(an_upgrade_loses_no_connection),
       cmocka_unit_test(an_upgrade_of_nothing_is_a_start),
       cmocka_unit_test(a_second_daemon_says_that_there_is_one),

@@ -107,6 +107,10 @@ void mst_stack_advance(mst_stack *stack, uint64_t now_ns);
 /* Send what connections have ready: call it once a loop turn after the application has run, and after input. */
 void mst_stack_flush(mst_stack *stack, uint64_t now_ns);
 
+/* The network is there again after it was away: at the next flush every established connection sends an ACK, so that
+ * peers, and whoever leads flows on the way, hear of it. */
+void mst_stack_announce(mst_stack *stack);
+
 /* When mst_stack_advance is next wanted; UINT64_MAX: never. */
 uint64_t mst_stack_next_deadline(const mst_stack *stack);
 
