@@ -185,10 +185,10 @@ static void seats_of_a_group_are_handed_over_with_their_flows(void **state) {
   open_owned(&rig, false);
   struct mst_tuple tuple = rig_tuple("10.0.0.1", 1000, MST_UDP, MST_BIND_GROUP);
   for (unsigned i = 0; i < 2; i++) assert_int_equal(mst_switch_lease(rig.sw, rig.id[i], &tuple), 0);
-  for (uint16_t flow = 0; flow < FLOWS; flow++)
+  for (unsigned flow = 0; flow < FLOWS; flow++)
     assert_int_equal(rig_lease(&rig, 2, "10.0.0.3", 3000 + flow, MST_UDP, 0), 0);
   for (unsigned round = 0; round < 2; round++) {
-    for (uint16_t flow = 0; flow < FLOWS; flow++) {
+    for (unsigned flow = 0; flow < FLOWS; flow++) {
       size_t bytes = rig_udp(packet, "10.0.0.3", 3000 + flow, "10.0.0.1", 1000, 8);
       assert_int_equal(rig_send(&rig, 2, packet, bytes, 0), 0);
       rig_process(&rig);

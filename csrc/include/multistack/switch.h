@@ -74,6 +74,8 @@ struct mst_switch_channel_options {
 
 /* Channels are named by small integers. `options` may be NULL. Without a channel (NULL) the id is a limbo: it holds
  * leases for a stack that is away, and packets to it are dropped and counted. Detaching frees all leases of the id.
+ * A channel takes about 1 KiB of the switch's memory and 4 bytes for each slot of its receive ring, a lease about 130
+ * bytes, a group's about 400 with up to four members.
  * 0, -MST_EINVAL, -MST_ENOMEM, -MST_ENOBUFS. */
 int mst_switch_attach(mst_switch *sw, mst_channel *channel, const struct mst_switch_channel_options *options,
                       unsigned *id);
