@@ -1,6 +1,7 @@
 /* Leases from the daemon: what is held is remembered, to be claimed again, and ephemeral ports come in blocks. */
 #include "attach_internal.h"
 #include "base/list.h"
+#include "base/tuple.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -53,21 +54,11 @@ void mst__attach_leases_free(struct mst_attach *attach) {
   if (attach->leases.buckets) mst__hash_table_free(&attach->leases, &attach->env);
 }
 
-static uint32_t hash_of(const struct mst_attach *attach, const struct mst_tuple *tuple) {
-  uint8_t key[19];
-  memcpy(key, tuple->addr.bytes, 16);
-  memcpy(key + 16, &tuple->port, 2);
-  key[18] = tuple->protocol;
-  return (uint32_t)mst__hash(&attach->lease_key, key, sizeof key);
-}
-
 static struct mst__attach_lease *find(const struct mst_attach *attach, const struct mst_tuple *tuple) {
-  struct mst__hash_node *node = mst__hash_first(&attach->leases, hash_of(attach, tuple));
+  struct mst__hash_node *node = mst__hash_first(&attach->leases, mst__tuple_key_hash(&attach->lease_key, tuple));
   for (; node; node = mst__hash_next(node)) {
     struct mst__attach_lease *lease = MST__CONTAINER(node, struct mst__attach_lease, node);
-    if (lease->tuple.port == tuple->port && lease->tuple.protocol == tuple->protocol &&
-        mst_addr_equal(&lease->tuple.addr, &tuple->addr))
-      return lease;
+    if (mst__tuple_same(&lease->tuple, tuple)) return lease;
   }
   return NULL;
 }
@@ -77,7 +68,7 @@ static struct mst__attach_lease *remember(struct mst_attach *attach, const struc
   if (!lease) return NULL;
   *lease = (struct mst__attach_lease){.tuple = *tuple, .ephemeral = ephemeral};
   lease->tuple.flags &= (uint8_t)~MST_BIND_TAKE; /* it is ours from here on */
-  mst__hash_table_insert(&attach->leases, &attach->env, &lease->node, hash_of(attach, tuple));
+  mst__hash_table_insert(&attach->leases, &attach->env, &lease->node, mst__tuple_key_hash(&attach->lease_key, tuple));
   return lease;
 }
 

@@ -1,5 +1,6 @@
 /* Leases by tuple and by port number, and what conflicts with what: as Linux has it without SO_REUSEADDR, a wildcard
  * stands in the way of every address of its family and port, unless all of them share and belong to one owner. */
+#include "base/tuple.h"
 #include "group.h"
 #include "switch_internal.h"
 
@@ -20,21 +21,11 @@ struct mst__families mst__families_of(const struct mst_tuple *tuple) {
   return (struct mst__families){.ip4 = ip4 || both, .ip6 = !ip4};
 }
 
-static uint32_t lease_hash(const struct mst_switch *sw, const struct mst_tuple *tuple) {
-  uint8_t key[19];
-  memcpy(key, tuple->addr.bytes, 16);
-  memcpy(key + 16, &tuple->port, 2);
-  key[18] = tuple->protocol;
-  return (uint32_t)mst__hash(&sw->lease_key, key, sizeof key);
-}
-
 struct mst__lease *mst__lease_find(const struct mst_switch *sw, const struct mst_tuple *tuple) {
-  struct mst__hash_node *node = mst__hash_first(&sw->leases, lease_hash(sw, tuple));
+  struct mst__hash_node *node = mst__hash_first(&sw->leases, mst__tuple_key_hash(&sw->lease_key, tuple));
   for (; node; node = mst__hash_next(node)) {
     struct mst__lease *lease = MST__CONTAINER(node, struct mst__lease, node);
-    if (lease->tuple.port == tuple->port && lease->tuple.protocol == tuple->protocol &&
-        mst_addr_equal(&lease->tuple.addr, &tuple->addr))
-      return lease;
+    if (mst__tuple_same(&lease->tuple, tuple)) return lease;
   }
   return NULL;
 }
@@ -78,7 +69,7 @@ int mst__lease_index_add(struct mst_switch *sw, struct mst__lease *lease) {
   if (!use) return -MST_ENOMEM;
   count_use(use, &lease->tuple, 1);
   mst__list_push_back(&use->leases, &lease->of_port);
-  mst__hash_table_insert(&sw->leases, &sw->env, &lease->node, lease_hash(sw, &lease->tuple));
+  mst__hash_table_insert(&sw->leases, &sw->env, &lease->node, mst__tuple_key_hash(&sw->lease_key, &lease->tuple));
   return 0;
 }
 
