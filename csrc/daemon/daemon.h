@@ -57,20 +57,20 @@ struct mst__daemon {
   mst_host *host;
   mst_switch *sw;
   int epoll;
+  unsigned client_count;
   struct mst__watch listener, packets, signals;
   struct mst__list clients, gone, leaving;
-  unsigned client_count;
   uint64_t now_ns;
   uint64_t control_next_ns; /* not before, while packets move */
   uint64_t channels_looked_ns;
   uint64_t sleeps; /* how often channels were asked to ring */
-  uint32_t route_generation;
   struct mst__life *life;
-  bool stopping;
-  struct mst__list watchers;
+  uint32_t route_generation;
   uint32_t sockets_serial;
+  struct mst__list watchers;
   size_t told_bytes; /* by apps of their sockets, and not yet told on */
-  bool yields;       /* to another daemon */
+  bool stopping;
+  bool yields; /* to another daemon */
   struct mst__control_received received;
 };
 

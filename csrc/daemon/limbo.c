@@ -24,26 +24,30 @@ static void let_go(struct mst__daemon *daemon, struct mst__legacy *legacy) {
   close_legacy(legacy);
 }
 
-static void let_all_go(struct mst__daemon *daemon, struct mst__list *list) {
-  while (!mst__list_empty(list)) let_go(daemon, MST__CONTAINER(list->next, struct mst__legacy, node));
+static struct mst__legacy *pop(struct mst__list *list) {
+  struct mst__list *node = mst__list_pop_front(list);
+  return node ? MST__CONTAINER(node, struct mst__legacy, node) : NULL;
 }
 
 /* --- open: sort what is there --- */
 
-static struct mst__list *list_for(struct mst__life *life, const struct mst__keeper_record *record) {
+/* False: it is of no kind that is known here. */
+static bool list_for(struct mst__life *life, const struct mst__keeper_record *record, struct mst__list **out) {
   switch (record->key_bytes ? *(const char *)record->key : 0) {
   case MST__KEEPER_APP:
     if (record->key_bytes != sizeof(struct life_app_key) || record->value_bytes != sizeof(struct life_app_value) ||
         record->fd_count != 1)
-      return NULL;
-    return &life->apps;
+      return false;
+    *out = &life->apps;
+    return true;
   case LIFE_LEASE:
     if (record->key_bytes != sizeof(struct life_lease_key) || record->value_bytes != sizeof(struct life_lease_value) ||
         record->fd_count > 1)
-      return NULL;
-    return &life->leases;
-  case LIFE_PORT: return &life->ports;
-  default: return NULL;
+      return false;
+    *out = &life->leases;
+    return true;
+  case LIFE_PORT: *out = &life->ports; return true;
+  default: return false;
   }
 }
 
@@ -54,8 +58,8 @@ static void sort(void *ctx, const struct mst__keeper_record *record) {
     life->listener = record->fds[0];
     return;
   }
-  struct mst__list *list = list_for(life, record);
-  struct mst__legacy *legacy = list ? calloc(1, sizeof *legacy) : NULL;
+  struct mst__list *list;
+  struct mst__legacy *legacy = list_for(life, record, &list) ? calloc(1, sizeof *legacy) : NULL;
   if (!legacy) {
     for (unsigned i = 0; i < record->fd_count; i++) close(record->fds[i]);
     mst__keeper_drop(life->keeper, record->key, record->key_bytes);
@@ -220,9 +224,9 @@ static void put_lease_in_limbo(struct mst__daemon *daemon, struct mst__legacy *l
 
 static void take_up_apps(struct mst__daemon *daemon) {
   struct mst__life *life = daemon->life;
-  while (!mst__list_empty(&life->apps)) put_in_limbo(daemon, MST__CONTAINER(life->apps.next, struct mst__legacy, node));
-  while (!mst__list_empty(&life->leases))
-    put_lease_in_limbo(daemon, MST__CONTAINER(life->leases.next, struct mst__legacy, node));
+  struct mst__legacy *legacy;
+  while ((legacy = pop(&life->apps))) put_in_limbo(daemon, legacy);
+  while ((legacy = pop(&life->leases))) put_lease_in_limbo(daemon, legacy);
 }
 
 /* --- ports --- */
@@ -256,8 +260,9 @@ int mst__life_open_port(void *ctx, mst_host *host, const char *spec, struct mst_
 static void patience_ends(struct mst__daemon *daemon, struct mst__watch *watch) {
   struct mst__life *life = daemon->life;
   unsigned missing = 0;
-  while (!mst__list_empty(&life->limbos)) {
-    struct mst__limbo *limbo = MST__CONTAINER(life->limbos.next, struct mst__limbo, node);
+  struct mst__list *node;
+  while ((node = mst__list_pop_front(&life->limbos))) {
+    struct mst__limbo *limbo = MST__CONTAINER(node, struct mst__limbo, node);
     missing += !limbo->client && !limbo->guard;
     end_limbo(daemon, limbo);
   }
@@ -272,7 +277,8 @@ int mst__life_begin(struct mst__daemon *daemon) {
   static const struct itimerspec once = {.it_value.tv_sec = PATIENCE_S};
   struct mst__life *life = daemon->life;
   take_up_apps(daemon);
-  let_all_go(daemon, &life->ports); /* of a configuration that is no more */
+  struct mst__legacy *port;
+  while ((port = pop(&life->ports))) let_go(daemon, port); /* of a configuration that is no more */
   mst__life_flush(daemon);
   if (mst__list_empty(&life->limbos)) return 0;
   life->patience =
@@ -296,12 +302,13 @@ void mst__life_close(struct mst__daemon *daemon, bool leave) {
   else
     mst__keeper_end(life->keeper);
   struct mst__list *lists[] = {&life->apps, &life->leases, &life->ports};
+  struct mst__legacy *legacy;
+  struct mst__list *node;
   for (unsigned i = 0; i < 3; i++)
-    while (!mst__list_empty(lists[i])) close_legacy(MST__CONTAINER(lists[i]->next, struct mst__legacy, node));
-  while (!mst__list_empty(&life->limbos)) {
-    struct mst__limbo *limbo = MST__CONTAINER(life->limbos.next, struct mst__limbo, node);
+    while ((legacy = pop(lists[i]))) close_legacy(legacy);
+  while ((node = mst__list_pop_front(&life->limbos))) {
+    struct mst__limbo *limbo = MST__CONTAINER(node, struct mst__limbo, node);
     if (limbo->death.fd >= 0) close(limbo->death.fd);
-    mst__list_remove(&limbo->node);
     free(limbo);
   }
   mst__life_bury(life);
