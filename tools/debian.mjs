@@ -23,7 +23,7 @@ const packages = {
   ],
   demo: ['curl', 'iproute2', 'nftables'],
   lint: ['clang-format', 'clang-tidy'],
-  test: ['curl', 'groff-base', 'iproute2', 'libclang-rt-14-dev', 'libcmocka-dev', 'liblwip-dev', 'nftables'],
+  test: ['curl', 'groff-base', 'iproute2', 'libclang-rt-14-dev', 'libcmocka-dev', 'liblwip-dev', 'nftables', 'tshark'],
   bench: ['curl', 'ethtool', 'iproute2', 'libcmocka-dev', 'procps', 'valgrind', 'wrk'],
 };
 
