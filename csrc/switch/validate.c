@@ -1,4 +1,5 @@
 #include "validate.h"
+#include "wire/checksum.h"
 #include "wire/ip.h"
 #include "wire/tcp.h"
 #include "wire/udp.h"
@@ -18,16 +19,6 @@ static uint64_t load64(const uint8_t *p) {
   return v;
 }
 
-/* The sum of a header of 20 bytes, its checksum included, is all ones. */
-static bool ip4_checksum_ok(const uint8_t *header) {
-  uint64_t sum =
-      (uint64_t)load32(header) + load32(header + 4) + load32(header + 8) + load32(header + 12) + load32(header + 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return sum == 0xffff;
-}
-
 /* 0.0.0.0/8, multicast, the reserved class E and the limited broadcast address are nobody's. */
 static bool ip4_is_unicast(const uint8_t *addr) {
   return addr[0] != 0 && addr[0] < 224;
@@ -43,7 +34,7 @@ static enum mst_drop check_ip4(struct mst__outgoing *packet) {
   if (mst__get16(header + 2) != packet->taken.len) return MST_DROP_SHORT;
   if (mst__get16(header + 6) & 0x3fff) return MST_DROP_FRAGMENT; /* MF and the offset */
   if (header[8] == 0) return MST_DROP_IP_HEADER;
-  if (!ip4_checksum_ok(header)) return MST_DROP_IP_CHECKSUM;
+  if (mst__csum_fold(mst__csum_ip4_header(header)) != 0xffff) return MST_DROP_IP_CHECKSUM;
   if (!ip4_is_unicast(header + 12)) return MST_DROP_SOURCE_ADDRESS;
   if (!ip4_is_unicast(header + 16)) return MST_DROP_DESTINATION_ADDRESS;
   packet->protocol = header[9];

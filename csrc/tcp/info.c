@@ -102,7 +102,8 @@ static void tell_times(const mst_conn *conn, struct mst_tcp_info *out) {
 /* One that was limited by the application tells nothing of the path, unless it is higher. */
 void mst__rate_note(struct mst_conn *conn, uint64_t bytes, uint64_t interval_ns, bool app_limited) {
   if (!interval_ns || !bytes) return;
-  if (app_limited && (double)bytes * (double)conn->rate_interval_ns < (double)conn->rate_bytes * (double)interval_ns)
+  if (app_limited &&
+      (unsigned __int128)bytes * conn->rate_interval_ns < (unsigned __int128)conn->rate_bytes * interval_ns)
     return;
   conn->rate_bytes = bytes;
   conn->rate_interval_ns = interval_ns;

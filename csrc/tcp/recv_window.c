@@ -28,7 +28,9 @@ uint32_t mst__receive_window(const struct mst_conn *conn) {
 
 void mst__window_opened(struct mst_conn *conn) {
   if (conn->state < MST_ESTABLISHED || conn->fin_received) return;
-  uint32_t promised = conn->rcv_adv - conn->rcv_nxt, window = mst__receive_window(conn);
+  uint32_t promised = conn->rcv_adv - conn->rcv_nxt;
+  if (promised > conn->receive_buffer_bytes / 2) return; /* it cannot double */
+  uint32_t window = mst__receive_window(conn);
   uint32_t worth = conn->receive_buffer_bytes / 2, two = 2 * conn->rcv_mss;
   if (two < worth) worth = two;
   if (window - promised < worth || window - promised < promised) return;

@@ -162,6 +162,7 @@ size_t mst__recvq_read(struct mst__recvq *queue, mst_stack *stack, void *buffer,
   uint8_t *to = buffer;
   size_t copied = 0;
   struct mst_iov spans[4];
+  if (bytes > queue->bytes) bytes = queue->bytes;
   while (copied < bytes) {
     size_t count = mst__recvq_peek(queue, spans, 4), taken = 0;
     for (size_t i = 0; i < count && copied < bytes; i++) {
@@ -170,7 +171,6 @@ size_t mst__recvq_read(struct mst__recvq *queue, mst_stack *stack, void *buffer,
       copied += n;
       taken += n;
     }
-    if (!taken) break;
     mst__recvq_consume(queue, stack, taken);
   }
   return copied;

@@ -50,12 +50,12 @@ uint64_t mst__csum_copy(uint64_t sum, void *restrict to, const void *restrict fr
   return sum + tail_sum(p + 8 * words, bytes % 8);
 }
 
+/* A word and its halves exchanged: the upper half of the sum has the carry of the lower one. */
 uint16_t mst__csum_fold(uint64_t sum) {
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return (uint16_t)sum;
+  sum += sum << 32 | sum >> 32;
+  uint32_t half = (uint32_t)(sum >> 32);
+  half += half << 16 | half >> 16;
+  return (uint16_t)(half >> 16);
 }
 
 uint64_t mst__csum_pseudo(const struct mst_addr *source, const struct mst_addr *destination, uint8_t protocol,

@@ -30,12 +30,16 @@ static void parse_accecn(const uint8_t *option, uint8_t bytes, struct mst__tcp_o
     out->accecn[mst__accecn_counter_at(out->accecn_order1, i)] = get24(option + 2 + 3 * i);
 }
 
+static void parse_timestamps(const uint8_t *option, struct mst__tcp_options *out) {
+  out->has |= MST__HAS_TIMESTAMPS;
+  out->tsval = mst__get32(option + 2);
+  out->tsecr = mst__get32(option + 6);
+}
+
 static void parse_option(const uint8_t *option, uint8_t bytes, bool syn, struct mst__tcp_options *out) {
   uint8_t kind = option[0];
   if (kind == TIMESTAMPS && bytes == 10) {
-    out->has |= MST__HAS_TIMESTAMPS;
-    out->tsval = mst__get32(option + 2);
-    out->tsecr = mst__get32(option + 6);
+    parse_timestamps(option, out);
   } else if (kind == SACK && bytes >= 10 && (bytes - 2) % 8 == 0) {
     out->sack_count = (uint8_t)((bytes - 2) / 8); /* at most 4, since option space is 40 bytes */
     for (unsigned i = 0; i < out->sack_count; i++)
@@ -56,8 +60,15 @@ static void parse_option(const uint8_t *option, uint8_t bytes, bool syn, struct 
   }
 }
 
+/* What nearly all segments have, laid out as RFC 7323 appendix A advises. */
+static bool timestamps_alone(const uint8_t *p, size_t bytes) {
+  static const uint8_t begin[4] = {NOP, NOP, TIMESTAMPS, 10};
+  return bytes == 12 && !memcmp(p, begin, sizeof begin);
+}
+
 static void parse_options(const uint8_t *p, size_t bytes, bool syn, struct mst__tcp_options *out) {
   *out = (struct mst__tcp_options){0};
+  if (timestamps_alone(p, bytes)) return parse_timestamps(p + 2, out);
   while (bytes > 0 && p[0] != END) {
     size_t length = 1;
     if (p[0] != NOP) {
