@@ -159,19 +159,14 @@ void mst__recvq_consume(struct mst__recvq *queue, mst_stack *stack, size_t bytes
 }
 
 size_t mst__recvq_read(struct mst__recvq *queue, mst_stack *stack, void *buffer, size_t bytes) {
-  uint8_t *to = buffer;
   size_t copied = 0;
-  struct mst_iov spans[4];
+  struct mst_iov span;
   if (bytes > queue->bytes) bytes = queue->bytes;
-  while (copied < bytes) {
-    size_t count = mst__recvq_peek(queue, spans, 4), taken = 0;
-    for (size_t i = 0; i < count && copied < bytes; i++) {
-      size_t n = spans[i].len < bytes - copied ? spans[i].len : bytes - copied;
-      memcpy(to + copied, spans[i].base, n);
-      copied += n;
-      taken += n;
-    }
-    mst__recvq_consume(queue, stack, taken);
+  while (copied < bytes && mst__recvq_peek(queue, &span, 1)) {
+    size_t n = span.len < bytes - copied ? span.len : bytes - copied;
+    memcpy((uint8_t *)buffer + copied, span.base, n);
+    mst__recvq_consume(queue, stack, n);
+    copied += n;
   }
   return copied;
 }

@@ -22,18 +22,22 @@ static uint16_t ip_id(const struct mst_conn *conn) {
   return (uint16_t)((conn->ts_offset ^ conn->ts_offset >> 16) + conn->segs_out);
 }
 
-/* Lay IP and TCP header into `headers`; returns where they begin and sets *bytes. */
-static uint8_t *build_headers(uint8_t headers[HEADERS_MAX], const struct mst__ip_fields *ip, const struct mst__tcp *tcp,
-                              uint32_t payload_bytes, uint32_t *bytes) {
+/* Lay IP and TCP header into `headers`, the lengths of what follows into `ip`; returns how many bytes they are. */
+static uint32_t build_headers(uint8_t headers[HEADERS_MAX], struct mst__ip_fields *ip, const struct mst__tcp *tcp,
+                              uint32_t payload_bytes) {
   uint32_t ip_bytes = mst_addr_is_ip4(ip->destination) ? MST__IP4_HEADER_BYTES : MST__IP6_HEADER_BYTES;
   uint32_t tcp_bytes = (uint32_t)mst__tcp_build(headers + ip_bytes, tcp);
-  struct mst__ip_fields fields = *ip;
-  fields.payload_bytes = tcp_bytes + payload_bytes;
-  fields.protocol = MST_TCP;
-  mst__ip_build(headers, &fields);
-  put_partial_checksum(headers + ip_bytes, ip->source, ip->destination, fields.payload_bytes);
-  *bytes = ip_bytes + tcp_bytes;
-  return headers;
+  ip->payload_bytes = tcp_bytes + payload_bytes;
+  mst__ip_build(headers, ip);
+  put_partial_checksum(headers + ip_bytes, ip->source, ip->destination, ip->payload_bytes);
+  return ip_bytes + tcp_bytes;
+}
+
+/* Headers alone so far. What the other places for pieces hold is left as it is. */
+static void packet_init(struct mst_packet *packet) {
+  packet->flags = MST_CSUM_PARTIAL;
+  packet->gso_size = 0;
+  packet->iov_count = 1;
 }
 
 static void syn_options(const struct mst_conn *conn, bool answer, struct mst__tcp_options *o) {
@@ -137,7 +141,8 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   tcp.window = offer_window(conn, segment->flags);
   fill_options(conn, segment->flags, &tcp.options);
 
-  struct mst_packet packet = {.flags = MST_CSUM_PARTIAL, .iov_count = 1};
+  struct mst_packet packet;
+  packet_init(&packet);
   uint32_t segment_max = segment->segment_bytes ? segment->segment_bytes : mst__segment_bytes(conn);
   uint32_t payload = attach_payload(conn, segment, segment_max, &packet);
   mst__user_timeout_fill(conn, segment->flags, payload, &tcp.options);
@@ -146,16 +151,16 @@ int mst__segment_send(struct mst_conn *conn, const struct mst__segment *segment,
   if (payload > segment_max) packet.gso_size = (uint16_t)segment_max;
 
   uint8_t headers[HEADERS_MAX];
-  uint32_t header_bytes;
   struct mst__ip_fields ip = {.source = &conn->flow.local_addr,
                               .destination = &conn->flow.remote_addr,
                               .id = ip_id(conn),
+                              .protocol = MST_TCP,
                               .ttl = conn->ttl,
                               .tos = conn->tos};
   bool ecn = conn->ecn.mode || tcp.flags & MST__SYN;
   if (ecn) ip.tos |= mst__ecn_mark(conn, &tcp, payload);
-  packet.iov[0].base = build_headers(headers, &ip, &tcp, payload, &header_bytes);
-  packet.iov[0].len = header_bytes;
+  uint32_t header_bytes = build_headers(headers, &ip, &tcp, payload);
+  packet.iov[0] = (struct mst_iov){headers, header_bytes};
   packet.len = header_bytes + payload;
   int rc = mst__stack_output(stack, &packet);
   if (rc) {
@@ -186,11 +191,12 @@ int mst__reply_send(mst_stack *stack, const struct mst__reply *reply) {
   };
   mst__tcp_set_ace(&tcp, reply->ace);
   uint8_t headers[HEADERS_MAX];
-  uint32_t bytes;
-  struct mst__ip_fields ip = {.source = &reply->source, .destination = &reply->destination, .ttl = 64};
-  struct mst_packet packet = {.flags = MST_CSUM_PARTIAL, .iov_count = 1};
-  packet.iov[0].base = build_headers(headers, &ip, &tcp, 0, &bytes);
-  packet.iov[0].len = packet.len = bytes;
+  struct mst__ip_fields ip = {
+      .source = &reply->source, .destination = &reply->destination, .protocol = MST_TCP, .ttl = 64};
+  struct mst_packet packet;
+  packet_init(&packet);
+  packet.len = build_headers(headers, &ip, &tcp, 0);
+  packet.iov[0] = (struct mst_iov){headers, packet.len};
   int rc = mst__stack_output(stack, &packet);
   if (rc) return rc;
   stack->stats.tcp_out_segs++;

@@ -1,5 +1,5 @@
 // Instructions of the clean path, counted by callgrind: nothing is lost, nothing waits, and no machine is too busy to
-// count. Client, server, both stacks and the switch in one thread; the difference of two amounts of work, so that
+// count, since the clock is one that moves evenly. Client, server, both stacks and the switch in one thread; the difference of two amounts of work, so that
 // setting up costs nothing.
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -44,7 +44,7 @@ async function run({ programs, record, progress }) {
     for (const { name, program, option, amounts, unit, metric, before } of works) {
       const counts = [];
       for (const amount of amounts)
-        counts.push(await count([path.join(programs, 'test', program), option, amount], folder));
+        counts.push(await count(path.join(programs, 'test'), [program, option, String(amount)], folder));
       const ours = ((counts[1] - counts[0]) / (amounts[1] - amounts[0])) * unit;
       record({ case: name, metric, better: 'lower', ours, baseline: before });
       progress(`  ${name}: ${Math.round(ours)} instructions, ${before} before`);
@@ -54,12 +54,15 @@ async function run({ programs, record, progress }) {
   }
 }
 
-async function count(argv, folder) {
-  const { code, output } = await capture([
-    ...['valgrind', '--tool=callgrind', `--callgrind-out-file=${path.join(folder, 'out')}`],
-    ...argv.map(String),
-  ]);
+async function count(programs, [program, ...args], folder) {
+  const { code, output } = await capture(
+    [
+      ...['valgrind', '--tool=callgrind', `--callgrind-out-file=${path.join(folder, 'out')}`],
+      ...[path.join(programs, program), ...args],
+    ],
+    { env: { ...process.env, LD_PRELOAD: path.join(programs, 'libeven_clock.so') } },
+  );
   const collected = output.match(/Collected : (\d+)/);
-  if (code !== 0 || !collected) throw new Failure(`${argv.join(' ')} under valgrind: ${output.trim()}`);
+  if (code !== 0 || !collected) throw new Failure(`${program} ${args.join(' ')} under valgrind: ${output.trim()}`);
   return Number(collected[1]);
 }
