@@ -65,7 +65,10 @@ int mst__control_receive(int fd, struct mst__control_received *out, bool dontwai
   if (got < 0) return -errno;
   take_fds(&header, out);
   out->bytes = (size_t)got;
-  if (got == 0) return 0;
+  if (got == 0) { /* or an empty message, which may bring descriptors */
+    mst__control_close_fds(out);
+    return 0;
+  }
   bool whole = !(header.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
   if (whole && mst__control_check(out->message.bytes, out->bytes, out->fd_count)) return 1;
   mst__control_close_fds(out);

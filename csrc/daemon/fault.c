@@ -2,7 +2,8 @@
  *
  * A region is memory that an app has made, and touching it may fail: no page to be had, or of a file system that is
  * full. The kernel says so by SIGBUS, in the middle of a copy. The handler puts a page of zeroes there, so that the
- * copy goes on, and marks the app's channel, which is closed after the batch. */
+ * copy goes on, and marks the app's channel, which is closed after the batch. Where the region has pages of another
+ * size (a memfd may have huge ones), zeroes take the place of all of it. */
 #include "daemon.h"
 #include "host/host_internal.h"
 #include <errno.h>
@@ -20,13 +21,17 @@ static struct mst__client *client_of(const uint8_t *address) {
   return NULL;
 }
 
+static bool put_zeroes(uint8_t *at, size_t bytes) {
+  return mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) !=
+         MAP_FAILED;
+}
+
 static void on_fault(int number, siginfo_t *info, void *context) {
   int saved = errno;
   struct mst__client *client = client_of(info->si_addr);
-  uintptr_t page = (uintptr_t)info->si_addr & ~(PAGE_BYTES - 1);
+  uint8_t *page = (uint8_t *)((uintptr_t)info->si_addr & ~(PAGE_BYTES - 1));
   (void)context;
-  if (!client || mmap((void *)page, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-                      0) == MAP_FAILED) {
+  if (!client || (!put_zeroes(page, PAGE_BYTES) && !put_zeroes(client->region, client->region_bytes))) {
     signal(number, SIG_DFL); /* a fault of our own: it comes again and ends the daemon */
     return;
   }

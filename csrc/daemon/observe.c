@@ -167,6 +167,7 @@ void mst__observe_ready(struct mst__client *client) {
     take_question(watcher, received);
   else if (got != -EAGAIN)
     mst__client_close(client);
+  mst__control_close_fds(received);
 }
 
 /* --- time --- */

@@ -30,6 +30,18 @@ static void rubbish(void) {
   }
 }
 
+/* Pages that are larger than the daemon's, and of which there may be none. */
+static int huge_region(const struct mst_channel_options *options, struct mst__control_hello *hello) {
+  const int64_t huge = 2 << 20;
+  int64_t bytes = mst_channel_region_bytes(options);
+  int region = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+  hello->arena_bytes += (uint64_t)(huge - bytes % huge);
+  bytes += huge - bytes % huge;
+  if (region >= 0 && !ftruncate(region, (off_t)bytes))
+    fcntl(region, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  return region;
+}
+
 static void regions(void) {
   struct mst_channel_options options = {
       .size = sizeof options, .tx_slots = 1024, .rx_slots = 1024, .rx_bytes = 2u << 20, .arena_bytes = 1u << 20};
@@ -43,7 +55,7 @@ static void regions(void) {
                                        .rx_bytes = options.rx_bytes,
                                        .arena_bytes = options.arena_bytes};
     int region = -1, fd = mst__control_connect(rig.path);
-    unsigned kind = (unsigned)(attack_random() % 6);
+    unsigned kind = (unsigned)(attack_random() % 7);
     if (kind == 0) region = open("/dev/zero", O_RDWR | O_CLOEXEC);
     if (kind == 1) region = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (kind == 2 && (region = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING)) >= 0)
@@ -52,10 +64,30 @@ static void regions(void) {
     if (kind == 3) region = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
     if (kind == 4) hello.arena_bytes = attack_random(), region = dup(fd);
     if (kind == 5) hello.tx_slots = (uint32_t)attack_random(), hello.rx_bytes = 0, region = dup(fd);
+    if (kind == 6) region = huge_region(&options, &hello);
     if (fd >= 0 && region >= 0) mst__control_send(fd, &hello, sizeof hello, &region, 1, true);
     attempted(1);
     if (region >= 0) close(region);
     if (fd >= 0) close(fd);
+  }
+}
+
+/* Descriptors in messages that have no use for them. */
+static void stray_descriptors(void) {
+  const struct mst__control_observe observe = {
+      .header = {.type = MST__CONTROL_OBSERVE}, .magic = MST__CONTROL_MAGIC, .version_first = 1, .version_last = 1};
+  const struct mst__control_hello hello = {.header = {.type = MST__CONTROL_HELLO}};
+  while (attack_goes_on()) {
+    int fd = mst__control_connect(rig.path), fds[4] = {fd, fd, fd, fd};
+    if (fd < 0) continue;
+    if (attack_random() % 2) {
+      mst__control_send(fd, &observe, sizeof observe, NULL, 0, true);
+      mst__control_send(fd, &hello, sizeof hello, fds, 1, true);
+    } else {
+      mst__control_send(fd, &hello, 0, fds, 1 + (unsigned)(attack_random() % 4), true);
+    }
+    attempted(1);
+    close(fd);
   }
 }
 
@@ -138,6 +170,7 @@ static void hoarding(void) {
 const struct attack attacks_on_control[] = {
     {"rubbish", "messages at random, with descriptors that nobody wants", rubbish},
     {"regions", "what is no sealed memfd of the right size", regions},
+    {"stray descriptors", "descriptors where none are wanted", stray_descriptors},
     {"connections", "thousands of connections that say nothing", connections},
     {"leases", "leases taken and given back without end", leases},
     {"answers not read", "questions whose answers are not read", answers_not_read},

@@ -1,5 +1,6 @@
 /* test_attack [--seconds N] [NAME]: every attack, or one, for so long each. Without root there is no wire to watch. */
 #include "attack.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -76,7 +77,7 @@ static double service_rate(void (*attack)(void)) {
   return rate;
 }
 
-/* Bytes of memory and descriptors of the daemon. */
+/* Bytes of memory of the daemon. */
 static long daemon_memory(void) {
   char path[64];
   long pages = 0, ignored;
@@ -85,6 +86,18 @@ static long daemon_memory(void) {
   if (file && fscanf(file, "%ld %ld", &ignored, &pages) != 2) pages = 0;
   if (file) fclose(file);
   return pages * 4096;
+}
+
+/* What it has open. */
+static long daemon_descriptors(void) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/fd", rig.pid);
+  DIR *folder = opendir(path);
+  if (!folder) return 0;
+  long count = 0;
+  while (readdir(folder)) count++;
+  closedir(folder);
+  return count;
 }
 
 static bool judge(const struct attack *attack, double rate, double usual) {
@@ -124,7 +137,7 @@ int main(int argc, char **argv) {
   daemon_open(&rig, wire ? ports : NULL);
   start_watchers();
   double usual = service_rate(NULL);
-  long memory = daemon_memory();
+  long memory = daemon_memory(), descriptors = daemon_descriptors();
   unsigned count = 0;
   bool well = attack_all(attacks_on_packets, only, usual, &count);
   well &= attack_all(attacks_on_rings, only, usual, &count);
@@ -132,8 +145,10 @@ int main(int argc, char **argv) {
   bool calm = service_rate(NULL) >= 0.9 * usual; /* nothing lasts */
   well &= calm && watchers_end_well() && atomic_load(&board->victim_right);
   memory = daemon_memory() - memory;
-  printf("%u attacks, %.0f requests a second without; the daemon grew by %ld KB%s%s\n", count, usual, memory >> 10,
-         calm ? "" : "; the service did not come back", wire ? "" : "; no root: no wire was watched");
+  descriptors = daemon_descriptors() - descriptors;
+  printf("%u attacks, %.0f requests a second without; the daemon grew by %ld KB and %ld descriptors%s%s\n", count,
+         usual, memory >> 10, descriptors, calm ? "" : "; the service did not come back",
+         wire ? "" : "; no root: no wire was watched");
   daemon_close(&rig);
-  return well && count && memory < (64l << 20) ? 0 : 1;
+  return well && count && memory < (64l << 20) && descriptors < 16 ? 0 : 1;
 }
