@@ -12,9 +12,9 @@
 
 #define PATIENCE_S 10 /* for apps to come back */
 
+/* It is in no list any more. */
 static void close_legacy(struct mst__legacy *legacy) {
   for (unsigned i = 0; i < legacy->fd_count; i++) close(legacy->fds[i]);
-  mst__list_remove(&legacy->node);
   free(legacy);
 }
 
@@ -133,8 +133,11 @@ static void end_limbo(struct mst__daemon *daemon, struct mst__limbo *limbo) {
 }
 
 void mst__life_bury(struct mst__life *life) {
-  struct mst__list *node;
-  while ((node = mst__list_pop_front(&life->gone))) free(MST__CONTAINER(node, struct mst__limbo, node));
+  for (struct mst__list *at = life->gone.next, *next; at != &life->gone; at = next) {
+    next = at->next;
+    free(MST__CONTAINER(at, struct mst__limbo, node));
+  }
+  mst__list_init(&life->gone);
 }
 
 static void app_has_died(struct mst__daemon *daemon, struct mst__watch *watch) {
@@ -249,6 +252,7 @@ int mst__life_open_port(void *ctx, mst_host *host, const char *spec, struct mst_
   int error = mst_port_open_adopted(spec, legacy ? legacy->fds : NULL, legacy ? legacy->fd_count : 0, out, failure);
   if (legacy) {
     legacy->fd_count = 0;
+    mst__list_remove(&legacy->node);
     close_legacy(legacy);
   }
   if (!error) mst__life_hold_port(daemon, spec, *out);
@@ -294,6 +298,14 @@ int mst__life_claim(struct mst__client *client, const struct mst_tuple *tuple) {
 
 /* --- the end --- */
 
+static void close_all(struct mst__list *list) {
+  for (struct mst__list *at = list->next, *next; at != list; at = next) {
+    next = at->next;
+    close_legacy(MST__CONTAINER(at, struct mst__legacy, node));
+  }
+  mst__list_init(list);
+}
+
 void mst__life_close(struct mst__daemon *daemon, bool leave) {
   struct mst__life *life = daemon->life;
   if (!life) return;
@@ -301,13 +313,12 @@ void mst__life_close(struct mst__daemon *daemon, bool leave) {
     mst__keeper_leave(life->keeper);
   else
     mst__keeper_end(life->keeper);
-  struct mst__list *lists[] = {&life->apps, &life->leases, &life->ports};
-  struct mst__legacy *legacy;
-  struct mst__list *node;
-  for (unsigned i = 0; i < 3; i++)
-    while ((legacy = pop(lists[i]))) close_legacy(legacy);
-  while ((node = mst__list_pop_front(&life->limbos))) {
-    struct mst__limbo *limbo = MST__CONTAINER(node, struct mst__limbo, node);
+  close_all(&life->apps);
+  close_all(&life->leases);
+  close_all(&life->ports);
+  for (struct mst__list *at = life->limbos.next, *next; at != &life->limbos; at = next) {
+    next = at->next;
+    struct mst__limbo *limbo = MST__CONTAINER(at, struct mst__limbo, node);
     if (limbo->death.fd >= 0) close(limbo->death.fd);
     free(limbo);
   }
