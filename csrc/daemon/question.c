@@ -58,6 +58,7 @@ __attribute__((format(printf, 2, 3))) static int fail(struct mst_failure *failur
   va_list args;
   va_start(args, format);
   failure->code = -MST_EINVAL;
+  /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it does not see va_start when it inlines this */
   vsnprintf(failure->message, sizeof failure->message, format, args);
   va_end(args);
   return -MST_EINVAL;
