@@ -105,6 +105,8 @@ static void update_mss(struct mst_conn *conn) {
   conn->snd_mss = carried < peer ? carried : peer;
   if (conn->snd_mss < MST__MSS_MIN) conn->snd_mss = MST__MSS_MIN;
   conn->cc.mss = mst__segment_bytes(conn);
+  /* The loss window is one segment (RFC 5681 3.1), of the size that it now has. */
+  if (conn->cc.cwnd && conn->cc.cwnd < conn->cc.mss) conn->cc.cwnd = conn->cc.mss;
 }
 
 void mst__conn_set_path_mtu(struct mst_conn *conn, uint32_t mtu) {
