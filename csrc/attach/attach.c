@@ -6,12 +6,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #define WAIT_MS 5000u
 #define ARENA_BYTES ((size_t)192 << 20)
 #define LOOK_NS 1000000u
+#define RECONNECT_MS 1u /* an event loop waits for it: connecting to who listens takes microseconds */
 #define RETRY_FIRST_NS 50000000u
 #define RETRY_LAST_NS 1000000000u
 
@@ -34,13 +34,6 @@ static void close_fd(int *fd) {
   *fd = -1;
 }
 
-/* Neither side of a call waits for ever. */
-static void limit_waiting(int fd, uint32_t wait_ms) {
-  struct timeval limit = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-}
-
 static int say_hello(struct mst_attach *attach) {
   struct mst__control_hello hello = {
       .header = {.type = MST__CONTROL_HELLO, .serial = ++attach->serial},
@@ -58,12 +51,11 @@ static int say_hello(struct mst_attach *attach) {
   return mst__control_send(attach->control, &hello, sizeof hello, &region, 1, false);
 }
 
-/* Ask to be attached. The answer comes in its own time. 0 or -errno. */
-static int ask(struct mst_attach *attach) {
-  int fd = mst__control_connect(attach->path);
+/* Ask to be attached, waiting at most so long. The answer comes in its own time. 0 or -errno. */
+static int ask(struct mst_attach *attach, uint32_t wait_ms) {
+  int fd = mst__control_connect(attach->path, wait_ms);
   if (fd < 0) return fd;
   attach->control = fd;
-  limit_waiting(fd, attach->wait_ms);
   mst_channel_restart(attach->channel);
   int error = watch(attach, fd);
   if (!error) error = say_hello(attach);
@@ -71,7 +63,9 @@ static int ask(struct mst_attach *attach) {
     close_fd(&attach->control);
     return error;
   }
+  mst__control_limit(fd, attach->wait_ms);
   attach->state = MST__ATTACH_ASKED;
+  attach->retry_at_ns = attach->now_ns + (uint64_t)attach->wait_ms * 1000000;
   return 0;
 }
 
@@ -80,7 +74,9 @@ void mst__attach_lost(struct mst_attach *attach) {
   close_fd(&attach->bell);
   mst__attach_forget_sockets(attach);
   attach->rings = 0;
-  if (attach->state == MST__ATTACH_UP) attach->retry_after_ns = 0; /* at once the first time: it may be an upgrade */
+  /* At once the first time, for it may be an upgrade, unless it was there for a moment only. */
+  if (attach->state == MST__ATTACH_UP && attach->now_ns - attach->up_since_ns > RETRY_LAST_NS)
+    attach->retry_after_ns = 0;
   attach->state = MST__ATTACH_DOWN;
   attach->retry_at_ns = attach->now_ns + attach->retry_after_ns;
   attach->retry_after_ns = attach->retry_after_ns ? 2 * attach->retry_after_ns : RETRY_FIRST_NS;
@@ -95,7 +91,7 @@ static int settle(struct mst_attach *attach) {
   memcpy(attach->token, welcome->token, sizeof attach->token);
   attach->route_generation++;
   attach->state = MST__ATTACH_UP;
-  attach->retry_after_ns = 0;
+  attach->up_since_ns = attach->now_ns;
   int error = watch(attach, attach->bell);
   return error ? error : mst__attach_claim_leases(attach);
 }
@@ -111,7 +107,7 @@ static int refused(const struct mst_attach *attach, struct mst_failure *failure)
 
 /* The first time, a program wants to know at once. */
 static int attach_now(struct mst_attach *attach, struct mst_failure *failure) {
-  int error = ask(attach);
+  int error = ask(attach, attach->wait_ms);
   if (error == -EAGAIN) error = -MST_ETIMEDOUT;
   if (error == -ENOENT || error == -ECONNREFUSED)
     return fail(failure, error, "no multistackd there", attach->path, "; start it, or set MULTISTACK=embedded");
@@ -164,12 +160,14 @@ int mst_attach_open(const struct mst_attach_options *options, mst_attach **out, 
     mst_attach_close(attach);
     return error;
   }
+  mst__attach_remember(attach);
   *out = attach;
   return 0;
 }
 
 void mst_attach_close(mst_attach *attach) {
   if (!attach) return;
+  mst__attach_forget(attach);
   close_fd(&attach->control);
   close_fd(&attach->bell);
   close_fd(&attach->wait_fd);
@@ -190,6 +188,10 @@ int mst_attach_wait_fd(const mst_attach *attach) {
   return attach->wait_fd;
 }
 
+bool mst_attach_is_here(const mst_attach *attach) {
+  return attach->state != MST__ATTACH_ELSEWHERE;
+}
+
 bool mst_attach_is_up(const mst_attach *attach) {
   return attach->state == MST__ATTACH_UP;
 }
@@ -199,7 +201,7 @@ uint64_t mst_attach_route_generation(const mst_attach *attach) {
 }
 
 uint64_t mst_attach_deadline(const mst_attach *attach) {
-  return attach->state == MST__ATTACH_DOWN ? attach->retry_at_ns : UINT64_MAX;
+  return attach->state == MST__ATTACH_UP ? UINT64_MAX : attach->retry_at_ns;
 }
 
 /* True when the daemon has rung, so there are packets. */
@@ -207,10 +209,18 @@ static bool take_rings(struct mst_attach *attach) {
   char bytes[16];
   bool rung = mst_channel_wake(attach->channel);
   if (rung) attach->rings++;
-  if (!attach->rings || attach->bell < 0) return rung;
-  ssize_t got = recv(attach->bell, bytes, attach->rings < sizeof bytes ? attach->rings : sizeof bytes, MSG_DONTWAIT);
-  if (got > 0) attach->rings -= (unsigned)got;
+  if (attach->rings <= 0 || attach->bell < 0) return rung;
+  size_t rings = (size_t)attach->rings;
+  ssize_t got = recv(attach->bell, bytes, rings < sizeof bytes ? rings : sizeof bytes, MSG_DONTWAIT);
+  if (got > 0) attach->rings -= (int)got;
   return rung;
+}
+
+/* Whoever rings more than was asked for keeps nobody awake. */
+static void take_surplus(struct mst_attach *attach) {
+  char bytes[64];
+  ssize_t got = attach->bell < 0 ? 0 : recv(attach->bell, bytes, sizeof bytes, MSG_DONTWAIT);
+  if (got > 0) attach->rings -= (int)got;
 }
 
 static void take_message(struct mst_attach *attach) {
@@ -244,8 +254,11 @@ void mst_attach_process(mst_attach *attach, uint64_t now_ns) {
   if (!(take_rings(attach) || !asleep) || now_ns - attach->looked_ns >= LOOK_NS) {
     attach->looked_ns = now_ns;
     take_messages(attach);
+    take_surplus(attach);
   }
-  if (attach->state == MST__ATTACH_DOWN && now_ns >= attach->retry_at_ns && ask(attach)) mst__attach_lost(attach);
+  if (attach->state == MST__ATTACH_ASKED && now_ns >= attach->retry_at_ns) mst__attach_lost(attach);
+  if (attach->state == MST__ATTACH_DOWN && now_ns >= attach->retry_at_ns && ask(attach, RECONNECT_MS))
+    mst__attach_lost(attach);
   if (attach->sockets_asked || attach->sockets_text) mst__attach_tell_sockets(attach);
 }
 

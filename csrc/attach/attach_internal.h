@@ -3,13 +3,15 @@
 #define MST_ATTACH_INTERNAL_H
 
 #include "base/hash.h"
+#include "base/list.h"
 #include "control/socket.h"
 #include "multistack/attach.h"
 
 enum mst__attach_state {
   MST__ATTACH_DOWN,  /* there is no daemon; looked for at retry_at_ns */
-  MST__ATTACH_ASKED, /* HELLO is on its way */
+  MST__ATTACH_ASKED, /* HELLO is on its way; given up at retry_at_ns */
   MST__ATTACH_UP,
+  MST__ATTACH_ELSEWHERE, /* this is a child of the process that is attached */
 };
 
 /* A tuple that is held here, in `leases`. */
@@ -33,6 +35,7 @@ struct mst__attach_pool {
 #define MST__ATTACH_HELD 16u   /* power of two */
 
 struct mst_attach {
+  struct mst__list of_process; /* fork.c */
   char *path;
   char name[MST__CONTROL_NAME_BYTES];
   struct mst_channel_options channel_options;
@@ -45,12 +48,12 @@ struct mst_attach {
   int control;        /* the socket, or -1 */
   int bell;           /* socket: written to ring the daemon, readable when it has rung */
   int wait_fd;        /* epoll of `control` and `bell` */
-  unsigned rings;     /* in `bell`, or about to be */
+  int rings;          /* in `bell`, or about to be */
   bool asleep;        /* the caller has said so */
   uint64_t looked_ns; /* for news */
   uint32_t serial;
   uint8_t token[MST__CONTROL_TOKEN_BYTES];
-  uint64_t now_ns, retry_at_ns, retry_after_ns;
+  uint64_t now_ns, up_since_ns, retry_at_ns, retry_after_ns;
   uint64_t route_generation;
   bool sockets_asked;
   uint32_t sockets_serial;
@@ -81,6 +84,12 @@ struct mst_attach {
 
 /* attach.c: hang up; the daemon is looked for from now on. */
 void mst__attach_lost(struct mst_attach *attach);
+/* For what must not take for ever within one call; not the caller's clock. */
+uint64_t mst__attach_clock_ns(void);
+
+/* fork.c: those of this process, which a child must let go of. */
+void mst__attach_remember(struct mst_attach *attach);
+void mst__attach_forget(struct mst_attach *attach);
 
 /* call.c: ask and wait for the answer of that type, which is then in attach->received; what else comes is taken in
  * passing. 0, -MST_ENETDOWN: the daemon has gone, or does not answer in time. */

@@ -2,15 +2,23 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-int mst__control_connect(const char *path) {
+void mst__control_limit(int fd, uint32_t wait_ms) {
+  struct timeval limit = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit); /* of connecting too */
+}
+
+int mst__control_connect(const char *path, uint32_t wait_ms) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (strlen(path) >= sizeof address.sun_path) return -ENAMETOOLONG;
   strcpy(address.sun_path, path);
   int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
+  mst__control_limit(fd, wait_ms);
   if (!connect(fd, (const struct sockaddr *)&address, sizeof address)) return fd;
   int error = -errno;
   close(fd);
@@ -69,10 +77,11 @@ int mst__control_receive(int fd, struct mst__control_received *out, bool dontwai
     mst__control_close_fds(out);
     return 0;
   }
-  bool whole = !(header.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
-  if (whole && mst__control_check(out->message.bytes, out->bytes, out->fd_count)) return 1;
+  bool cut = header.msg_flags & MSG_CTRUNC;
+  if (!cut && !(header.msg_flags & MSG_TRUNC) && mst__control_check(out->message.bytes, out->bytes, out->fd_count))
+    return 1;
   mst__control_close_fds(out);
-  return -EPROTO;
+  return cut ? -EMFILE : -EPROTO;
 }
 
 void mst__control_close_fds(struct mst__control_received *received) {

@@ -15,13 +15,17 @@ struct mst__control_received {
   unsigned fd_count;
 };
 
-/* Connect to the daemon at `path`, blocking. A descriptor or -errno. */
-int mst__control_connect(const char *path);
+/* Connect to the daemon at `path`. This, and sending and receiving on it, wait at most `wait_ms` (not 0): then -EAGAIN.
+ * A descriptor or -errno. */
+int mst__control_connect(const char *path, uint32_t wait_ms);
+/* The same limit for a connection that exists. */
+void mst__control_limit(int fd, uint32_t wait_ms);
 
 /* Send a whole message. Never a signal. 0 or -errno; -EAGAIN with `dontwait`: the other end does not read. */
 int mst__control_send(int fd, const void *message, size_t bytes, const int *fds, unsigned fd_count, bool dontwait);
 
-/* Receive one. 1; 0: the other end is gone; -EAGAIN; -EPROTO: it was no message; -errno. Descriptors that do not fit
+/* Receive one. 1; 0: the other end is gone; -EAGAIN; -EPROTO: it was no message; -EMFILE: descriptors came with it that
+ * could not be taken; -errno. Descriptors that do not fit
  * are closed. */
 int mst__control_receive(int fd, struct mst__control_received *out, bool dontwait);
 

@@ -192,6 +192,12 @@ static void holds(struct mst__client *client, const struct mst__control_holds *q
   mst__client_send(client, &answer, sizeof answer);
 }
 
+static void offer(struct mst__client *client, const struct mst__control_offer *question) {
+  struct mst__control_result answer = {.header = {.type = MST__CONTROL_OFFERED, .serial = question->header.serial}};
+  answer.error = mst_switch_offer(client->daemon->sw, client->id, &question->tuple, question->remotes, question->count);
+  mst__client_send(client, &answer, sizeof answer);
+}
+
 void mst__app_message(struct mst__client *client, struct mst__control_received *received) {
   const void *message = received->message.bytes;
   switch (received->message.header.type) {
@@ -200,6 +206,7 @@ void mst__app_message(struct mst__client *client, struct mst__control_received *
   case MST__CONTROL_BLOCK: block(client, message); break;
   case MST__CONTROL_ROUTE: route(client, message); break;
   case MST__CONTROL_SOCKETS_ARE: mst__sockets_are(client, message); break;
+  case MST__CONTROL_OFFER: offer(client, message); break;
   case MST__CONTROL_HOLDS: holds(client, message); break;
   default:
     mst__client_refuse(client, received->message.header.serial, -MST_EPROTO, "message of type %u is not for the daemon",

@@ -56,7 +56,7 @@ static int ask(int fd, const char *path, struct mst_failure *failure) {
 }
 
 int mst__life_replace(const char *path, struct mst_failure *failure) {
-  int fd = mst__control_connect(path);
+  int fd = mst__control_connect(path, 5000);
   if (fd < 0) return 0; /* there is none */
   int error = ask(fd, path, failure);
   struct pollfd ended = {.fd = fd, .events = POLLIN};

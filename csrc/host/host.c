@@ -136,7 +136,8 @@ static void detach(struct mst__host_stack *entry) {
 }
 
 static void free_stack(struct mst__host_stack *entry) {
-  if (entry->stack) mst_stack_destroy(entry->stack);
+  bool here = !entry->attach || mst_attach_is_here(entry->attach);
+  if (entry->stack && here) mst_stack_destroy(entry->stack);
   detach(entry);
   free(entry);
 }

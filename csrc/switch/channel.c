@@ -114,6 +114,7 @@ int mst_channel_create(const struct mst_channel_options *options, mst_channel **
     if (fd >= 0) close(fd);
     return error;
   }
+  if (fd >= 0) madvise(geometry.region, geometry.region_bytes, MADV_DONTFORK); /* a child would write to the parent's */
   mst__arena_init(&(*out)->arena, geometry.region + geometry.arena_offset,
                   geometry.region_bytes - geometry.arena_offset);
   return 0;
@@ -152,9 +153,15 @@ void mst_channel_restart(mst_channel *channel) {
   memset(channel->header, 0, sizeof *channel->header);
 }
 
+void mst_channel_disown(mst_channel *channel) {
+  channel->geometry.region = NULL;
+  if (channel->fd >= 0) close(channel->fd);
+  channel->fd = -1;
+}
+
 void mst_channel_destroy(mst_channel *channel) {
   if (!channel) return;
-  munmap(channel->geometry.region, channel->geometry.region_bytes);
+  if (channel->geometry.region) munmap(channel->geometry.region, channel->geometry.region_bytes);
   if (channel->fd >= 0) close(channel->fd);
   free(channel);
 }

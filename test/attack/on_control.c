@@ -15,7 +15,7 @@ static void rubbish(void) {
   static uint8_t message[70000];
   static const size_t lengths[] = {0, 1, 7, 8, 9, 20, 28, 32, 48, 64, 100, 200, 4096, 65535};
   while (attack_goes_on()) {
-    int fd = mst__control_connect(rig.path);
+    int fd = mst__control_connect(rig.path, 5000);
     if (fd < 0) continue;
     for (int i = 0; i < 16; i++) {
       size_t bytes = lengths[attack_random() % (sizeof lengths / sizeof *lengths)];
@@ -54,7 +54,7 @@ static void regions(void) {
                                        .rx_slots = options.rx_slots,
                                        .rx_bytes = options.rx_bytes,
                                        .arena_bytes = options.arena_bytes};
-    int region = -1, fd = mst__control_connect(rig.path);
+    int region = -1, fd = mst__control_connect(rig.path, 5000);
     unsigned kind = (unsigned)(attack_random() % 7);
     if (kind == 0) region = open("/dev/zero", O_RDWR | O_CLOEXEC);
     if (kind == 1) region = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -96,7 +96,7 @@ static void connections(void) {
   static int fds[MANY];
   while (attack_goes_on()) {
     int count = 0;
-    while (count < MANY && attack_goes_on() && (fds[count] = mst__control_connect(rig.path)) >= 0) count++;
+    while (count < MANY && attack_goes_on() && (fds[count] = mst__control_connect(rig.path, 5000)) >= 0) count++;
     attempted((uint64_t)count);
     while (count) close(fds[--count]);
   }

@@ -53,6 +53,9 @@ void mst_attach_flush(mst_attach *attach);
 /* The caller is about to wait for the descriptor. False: there are packets already. mst_attach_process ends it. */
 bool mst_attach_sleep(mst_attach *attach);
 
+/* False in a child of fork(): what its parent has attached is the parent's alone, the region is not mapped in the
+ * child, and nothing but mst_attach_close may be called there. */
+bool mst_attach_is_here(const mst_attach *attach);
 /* True while there is a daemon at the other end. */
 bool mst_attach_is_up(const mst_attach *attach);
 /* Counts up each time that routes or addresses may have changed. */

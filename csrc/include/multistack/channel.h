@@ -52,6 +52,10 @@ int64_t mst_channel_region_bytes(const struct mst_channel_options *options);
 void mst_channel_restart(mst_channel *channel);
 void mst_channel_destroy(mst_channel *channel);
 
+/* In a child of fork(), where a shared region that was created by its parent is not mapped: give up what the child has
+ * of it. Nothing but mst_channel_destroy may follow. */
+void mst_channel_disown(mst_channel *channel);
+
 /* --- the stack's side --- */
 
 /* Memory from the arena; the shapes of mst_env.alloc and .free, with the channel as ctx. What is freed while a packet

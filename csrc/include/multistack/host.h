@@ -38,7 +38,8 @@ struct mst_host_options {
  * last one before it sleeps. 0 or -MST_E..., told in full by `failure` (may be NULL). */
 int mst_host_open(const struct mst_host_options *options, mst_host **out, struct mst_failure *failure);
 
-/* Destroy stacks, switch and ports; the devices are as they were before. */
+/* Destroy stacks, switch and ports; the devices are as they were before. In a child of fork() a host that is attached
+ * to a multistackd is the parent's: there nothing but this may be called, and it disturbs nobody. */
 void mst_host_close(mst_host *host);
 
 /* Add a stack on a channel of its own. `options` may be NULL; its env and net are filled in by the host. The host
@@ -48,6 +49,16 @@ int mst_host_add_stack(mst_host *host, const struct mst_stack_options *options, 
 /* True when packets to (protocol, local) would reach a user stack of this host: one of this process or, with a
  * multistackd, of any program that is attached to it. */
 bool mst_host_holds(mst_host *host, enum mst_protocol protocol, const struct mst_endpoint *local);
+
+/* Let a successor of the same user, another stack of this host or another program on the same multistackd, take the
+ * local tuple of a listener by mst_bind with MST_BIND_TAKE. From then on new connections are the successor's; those
+ * that `stack` has at this moment, half-open ones too, and those that it still answers until then stay. Keep the
+ * listener open until none is left (mst_host_flows), for closing it resets what is not accepted yet. 0, -MST_EBADF
+ * (`stack` is not of this host, or does not hold the tuple), -MST_ENETDOWN, -MST_ENOMEM, -MST_ENOBUFS. */
+int mst_host_offer(mst_host *host, mst_stack *stack, const struct mst_tuple *tuple);
+
+/* Connections of `stack` from that tuple: half-open ones too, those in TIME-WAIT not. */
+size_t mst_host_flows(const mst_stack *stack, const struct mst_tuple *tuple);
 
 /* Monotonic nanoseconds, the clock of this host's stacks. */
 uint64_t mst_host_now(const mst_host *host);

@@ -1,0 +1,263 @@
+/* A server is replaced while it is asked: no connection is refused, reset or lost, the new ones are the successor's and
+ * the old ones stay until they end. */
+#include "unit/unit.h"
+
+#include "daemon_rig.h"
+
+#define PORT 7600
+#define REPLACEMENTS 5
+#define SHORT 2000
+#define LONG 50
+
+/* --- a server: echoes, and closes what has sent a 'q' --- */
+
+struct server {
+  struct app app;
+  const char *spec;
+  unsigned flags;
+  int orders, answers;
+  struct mst_tuple tuple;
+  mst_listener *listener;
+  bool leaving;
+};
+
+static void echo(mst_conn *conn, unsigned events, void *user) {
+  char bytes[64];
+  ptrdiff_t n;
+  (void)events;
+  (void)user;
+  while ((n = mst_read(conn, bytes, sizeof bytes)) > 0) {
+    if (mst_write(conn, bytes, (size_t)n) != n) rig_fail("echo");
+    if (bytes[n - 1] == 'q') break;
+  }
+  if (n != -MST_EAGAIN) mst_close(conn);
+}
+
+static void accept_all(mst_listener *listener, void *user) {
+  mst_conn *conn;
+  while ((conn = mst_accept(listener))) {
+    mst_conn_set_event(conn, echo, user);
+    echo(conn, 0, user);
+  }
+}
+
+/* 'o': offer the tuple. 'l': a successor is there, leave when nothing is left to do. */
+static void obey(struct server *server) {
+  char order;
+  struct pollfd wait = {.fd = server->orders, .events = POLLIN};
+  if (server->leaving || poll(&wait, 1, 0) != 1) return;
+  if (read(server->orders, &order, 1) != 1) rig_fail("order");
+  server->leaving = order == 'l';
+  if (order == 'o' && mst_host_offer(server->app.host, server->app.stack, &server->tuple)) rig_fail("offer");
+  if (write(server->answers, "", 1) != 1) rig_fail("answer");
+}
+
+static void server_turn(struct server *server) {
+  struct pollfd wait[] = {{.fd = mst_host_wait_fd(server->app.host), .events = POLLIN},
+                          {.fd = server->leaving ? -1 : server->orders, .events = POLLIN}};
+  mst_host_flush(server->app.host);
+  poll(wait, 2, mst_host_deadline(server->app.host) == 0 ? 0 : 20);
+  mst_host_process(server->app.host);
+  obey(server);
+}
+
+static void serve(void *ctx, int ready_fd) {
+  struct server *server = ctx;
+  struct mst_endpoint local = endpoint("127.0.0.1", PORT);
+  mst_binding *binding;
+  server->tuple = (struct mst_tuple){.addr = local.addr, .port = local.port, .protocol = MST_TCP};
+  app_open(&server->app, server->spec);
+  int error = mst_bind(server->app.stack, MST_TCP, &local, server->flags, &binding);
+  if (error) rig_fail(mst_strerror(error));
+  if (mst_listen(binding, 1024, accept_all, server, &server->listener)) rig_fail("listen");
+  mst_unbind(binding);
+  app_ready(ready_fd);
+  for (bool leaving = false; !leaving || mst_host_flows(server->app.stack, &server->tuple);) {
+    leaving = server->leaving; /* what had come until then is processed before the flows are counted */
+    server_turn(server);
+  }
+  mst_listener_close(server->listener);
+  mst_host_close(server->app.host);
+}
+
+/* --- who starts and replaces them --- */
+
+struct running {
+  pid_t pid;
+  int orders, answers; /* our ends */
+};
+
+static struct running server_start(const char *spec, unsigned flags) {
+  struct server server = {.spec = spec, .flags = flags};
+  int orders[2], answers[2];
+  if (pipe(orders) || pipe(answers)) rig_fail("pipe");
+  server.orders = orders[0];
+  server.answers = answers[1];
+  struct running running = {.pid = app_process(serve, &server), .orders = orders[1], .answers = answers[0]};
+  close(orders[0]);
+  close(answers[1]);
+  return running;
+}
+
+static void order(const struct running *running, char what) {
+  char byte;
+  if (write(running->orders, &what, 1) != 1 || read(running->answers, &byte, 1) != 1) rig_fail("a server is gone");
+}
+
+/* Tells by a byte that the first serves, by another that the last does; `client` ends when no more is asked. */
+static void direct(const char *spec, int ready_fd, int client) {
+  struct running all[REPLACEMENTS + 1];
+  char byte;
+  all[0] = server_start(spec, 0);
+  app_ready(dup(ready_fd));
+  for (unsigned i = 1; i <= REPLACEMENTS; i++) {
+    order(&all[i - 1], 'o');
+    all[i] = server_start(spec, MST_BIND_TAKE);
+    order(&all[i - 1], 'l');
+  }
+  if (write(ready_fd, "", 1) != 1) rig_fail("done");
+  if (read(client, &byte, 1) != 0) rig_fail("client");
+  order(&all[REPLACEMENTS], 'l');
+  for (unsigned i = 0; i <= REPLACEMENTS; i++)
+    if (!app_ended_well(all[i].pid)) rig_fail("a server");
+}
+
+/* --- the client --- */
+
+struct call {
+  mst_conn *conn;
+  unsigned echoed;
+  bool over;
+};
+
+static void heard(mst_conn *conn, unsigned events, void *user) {
+  struct call *call = user;
+  char bytes[64];
+  ptrdiff_t n;
+  if (events & MST_EV_ERROR) rig_fail(mst_strerror(mst_conn_error(conn)));
+  while ((n = mst_read(conn, bytes, sizeof bytes)) > 0) call->echoed += (unsigned)n;
+  if (n == 0) call->over = true;
+}
+
+static void call_open(struct app *app, struct call *call) {
+  struct mst_endpoint remote = endpoint("127.0.0.1", PORT);
+  *call = (struct call){0};
+  assert_int_equal(mst_connect(app->stack, NULL, &remote, heard, call, &call->conn), 0);
+}
+
+static void say(struct call *call, const char *what) {
+  assert_int_equal(mst_write(call->conn, what, 1), 1);
+}
+
+static void one_short_call(struct app *app) {
+  struct call call;
+  call_open(app, &call);
+  say(&call, "q");
+  while (!call.over) app_turn(app, RIG_LIMIT_MS);
+  assert_int_equal(call.echoed, 1);
+  mst_close(call.conn);
+}
+
+static void all_answer(struct app *app, struct call *calls, unsigned round) {
+  for (unsigned i = 0; i < LONG; i++) say(&calls[i], "x");
+  for (unsigned i = 0; i < LONG; i++)
+    while (calls[i].echoed < round) app_turn(app, RIG_LIMIT_MS);
+}
+
+static bool has_come(int fd) {
+  struct pollfd wait = {.fd = fd, .events = POLLIN};
+  return poll(&wait, 1, 0) == 1;
+}
+
+static void no_connection_is_lost_while_servers_are_replaced(void **state) {
+  struct daemon_rig *rig = *state;
+  static struct call calls[LONG];
+  struct app app;
+  int done[2], over[2];
+  char byte;
+  assert_int_equal(pipe(done) || pipe(over), 0);
+  pid_t director = fork();
+  if (director == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    close(over[1]);
+    direct(rig->spec, done[1], over[0]);
+    _exit(0);
+  }
+  close(done[1]);
+  close(over[0]);
+  assert_int_equal(read(done[0], &byte, 1), 1);
+  app_open(&app, rig->spec);
+  for (unsigned i = 0; i < LONG; i++) call_open(&app, &calls[i]);
+  all_answer(&app, calls, 1);
+  unsigned count = 0;
+  for (; count < SHORT || !has_come(done[0]); count++) one_short_call(&app);
+  all_answer(&app, calls, 2);
+  for (unsigned i = 0; i < LONG; i++) mst_close(calls[i].conn);
+  assert_true(count >= SHORT);
+  close(over[1]);
+  int status;
+  while (waitpid(director, &status, WNOHANG) == 0) app_turn(&app, 20);
+  assert_int_equal(status, 0);
+  mst_host_close(app.host);
+  close(done[0]);
+}
+
+/* Who offers nothing is not succeeded, and nobody of another tuple is either. */
+static void only_what_is_offered_is_taken(void **state) {
+  struct daemon_rig *rig = *state;
+  struct mst_endpoint local = endpoint("127.0.0.1", PORT + 1);
+  struct mst_tuple tuple = {.addr = local.addr, .port = local.port, .protocol = MST_TCP};
+  struct app first, second;
+  mst_binding *held, *taken;
+  app_open(&first, rig->spec);
+  app_open(&second, rig->spec);
+  assert_int_equal(mst_host_offer(first.host, first.stack, &tuple), -MST_EBADF);
+  assert_int_equal(mst_bind(first.stack, MST_TCP, &local, 0, &held), 0);
+  assert_int_equal(mst_bind(second.stack, MST_TCP, &local, MST_BIND_TAKE, &taken), -MST_EADDRINUSE);
+  assert_int_equal(mst_host_offer(second.host, second.stack, &tuple), -MST_EBADF);
+  assert_int_equal(mst_host_offer(first.host, first.stack, &tuple), 0);
+  assert_int_equal(mst_bind(second.stack, MST_TCP, &local, 0, &taken), -MST_EADDRINUSE);
+  assert_int_equal(mst_bind(second.stack, MST_TCP, &local, MST_BIND_TAKE, &taken), 0);
+  mst_host_close(first.host);
+  mst_host_close(second.host);
+}
+
+/* The same between two stacks of one process, whose switch is its own. */
+static void embedded_too(void **state) {
+  struct mst_host_options options = {.size = sizeof options, .embedded = true};
+  struct mst_endpoint local = endpoint("127.0.0.1", PORT);
+  struct mst_tuple tuple = {.addr = local.addr, .port = local.port, .protocol = MST_TCP};
+  mst_host *host;
+  mst_stack *first, *second;
+  mst_binding *held, *taken;
+  (void)state;
+  assert_int_equal(mst_host_open(&options, &host, NULL), 0);
+  assert_int_equal(mst_host_add_stack(host, NULL, &first), 0);
+  assert_int_equal(mst_host_add_stack(host, NULL, &second), 0);
+  assert_int_equal(mst_bind(first, MST_TCP, &local, 0, &held), 0);
+  assert_int_equal(mst_bind(second, MST_TCP, &local, MST_BIND_TAKE, &taken), -MST_EADDRINUSE);
+  assert_int_equal(mst_host_offer(host, first, &tuple), 0);
+  assert_int_equal(mst_bind(second, MST_TCP, &local, MST_BIND_TAKE, &taken), 0);
+  mst_host_close(host);
+}
+
+static int setup(void **state) {
+  static struct daemon_rig rig;
+  daemon_open(&rig, NULL);
+  *state = &rig;
+  return 0;
+}
+
+static int teardown(void **state) {
+  daemon_close(*state);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(no_connection_is_lost_while_servers_are_replaced),
+      cmocka_unit_test(only_what_is_offered_is_taken),
+      cmocka_unit_test(embedded_too),
+  };
+  return cmocka_run_group_tests(tests, setup, teardown);
+}
