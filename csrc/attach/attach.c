@@ -111,8 +111,9 @@ static int attach_now(struct mst_attach *attach, struct mst_failure *failure) {
   if (error == -EAGAIN) error = -MST_ETIMEDOUT;
   if (error == -ENOENT || error == -ECONNREFUSED)
     return fail(failure, error, "no multistackd there", attach->path, "; start it, or set MULTISTACK=embedded");
-  if (error) return fail(failure, error, "cannot reach multistackd", attach->path, "");
-  int got = mst__control_receive(attach->control, &attach->received, false);
+  bool hung_up = error == -EPIPE || error == -ECONNRESET; /* before it was even told who we are */
+  if (error && !hung_up) return fail(failure, error, "cannot reach multistackd", attach->path, "");
+  int got = hung_up ? 0 : mst__control_receive(attach->control, &attach->received, false);
   if (got == -EAGAIN)
     return fail(failure, -MST_ETIMEDOUT, "multistackd does not answer", attach->path, "; see its log");
   if (got == 1 && attach->received.message.header.type == MST__CONTROL_REFUSED) return refused(attach, failure);

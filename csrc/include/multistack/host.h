@@ -53,7 +53,8 @@ bool mst_host_holds(mst_host *host, enum mst_protocol protocol, const struct mst
 /* Let a successor of the same user, another stack of this host or another program on the same multistackd, take the
  * local tuple of a listener by mst_bind with MST_BIND_TAKE. From then on new connections are the successor's; those
  * that `stack` has at this moment, half-open ones too, and those that it still answers until then stay. Keep the
- * listener open until none is left (mst_host_flows), for closing it resets what is not accepted yet. 0, -MST_EBADF
+ * listener open until, after one more mst_host_process, none is left (mst_host_flows), for closing it resets what is
+ * not accepted yet. 0, -MST_EBADF
  * (`stack` is not of this host, or does not hold the tuple), -MST_ENETDOWN, -MST_ENOMEM, -MST_ENOBUFS. */
 int mst_host_offer(mst_host *host, mst_stack *stack, const struct mst_tuple *tuple);
 
