@@ -78,7 +78,7 @@ static void stray_descriptors(void) {
       .header = {.type = MST__CONTROL_OBSERVE}, .magic = MST__CONTROL_MAGIC, .version_first = 1, .version_last = 1};
   const struct mst__control_hello hello = {.header = {.type = MST__CONTROL_HELLO}};
   while (attack_goes_on()) {
-    int fd = mst__control_connect(rig.path), fds[4] = {fd, fd, fd, fd};
+    int fd = mst__control_connect(rig.path, 5000), fds[4] = {fd, fd, fd, fd};
     if (fd < 0) continue;
     if (attack_random() % 2) {
       mst__control_send(fd, &observe, sizeof observe, NULL, 0, true);
