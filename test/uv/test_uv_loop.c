@@ -238,6 +238,27 @@ static void a_host_of_the_callers_own(void **state) {
   mst_host_close(host);
 }
 
+/* The successor is another stack of the host, on which handles are made meanwhile. */
+static void a_listener_that_is_offered_is_taken(void **state) {
+  static mst_uv_tcp_t first, second, third;
+  mst_stack *own = net.uv.stack, *other;
+  (void)state;
+  struct sockaddr_storage addr = net_listen(&first, ip4("127.0.0.1", 0), no_connection);
+  assert_int_equal(mst_host_add_stack(mst_uv_host(&net.uv), NULL, &other), 0);
+  mst_uv_tcp_init(&net.uv, &second);
+  assert_int_equal(mst_uv_tcp_offer(&second), UV_EINVAL);
+  net.uv.stack = other;
+  assert_int_equal(mst_uv_tcp_bind(&second, SOCKADDR(addr), MST_UV_TCP_TAKE), 0);
+  assert_int_equal(mst_uv_listen(&second, 1, no_connection), UV_EADDRINUSE);
+  net.uv.stack = own;
+  assert_int_equal(mst_uv_tcp_offer(&first), 0);
+  net.uv.stack = other;
+  mst_uv_tcp_init(&net.uv, &third);
+  assert_int_equal(mst_uv_tcp_bind(&third, SOCKADDR(addr), MST_UV_TCP_TAKE), 0);
+  assert_int_equal(mst_uv_listen(&third, 1, no_connection), 0);
+  net.uv.stack = own;
+}
+
 static void a_port_that_cannot_open_is_told(void **state) {
   const char *ports[] = {"xdp:no-such-device", NULL};
   struct mst_host_options options = {.size = sizeof options, .ports = ports, .embedded = true};
@@ -264,6 +285,7 @@ int main(void) {
       NET_TEST(no_descriptor_stands_behind),
       NET_TEST(detaching_delivers_what_was_closed_over),
       NET_TEST(a_host_of_the_callers_own),
+      NET_TEST(a_listener_that_is_offered_is_taken),
       NET_TEST(a_port_that_cannot_open_is_told),
 #endif
   };

@@ -19,12 +19,14 @@ int mst_uv_tcp_init(mst_uv_t *uv, mst_uv_tcp_t *tcp) {
 int mst_uv_tcp_bind(mst_uv_tcp_t *tcp, const struct sockaddr *addr, unsigned flags) {
   struct mst_endpoint local;
   if ((tcp->flags & MST__UV_CLOSING) || is_open(tcp)) return UV_EINVAL;
-  if (flags & ~(unsigned)UV_TCP_IPV6ONLY) return UV_EINVAL;
+  if (flags & ~(UV_TCP_IPV6ONLY | MST_UV_TCP_TAKE)) return UV_EINVAL;
   if ((flags & UV_TCP_IPV6ONLY) && addr->sa_family != AF_INET6) return UV_EINVAL;
   int err = mst__uv_endpoint(addr, &local);
   if (err) return err;
   tcp->family = (uint8_t)addr->sa_family;
-  err = mst_bind(tcp->uv->stack, MST_TCP, &local, flags ? MST_BIND_V6ONLY : 0, &tcp->binding);
+  unsigned bind_flags =
+      (flags & UV_TCP_IPV6ONLY ? MST_BIND_V6ONLY : 0u) | (flags & MST_UV_TCP_TAKE ? MST_BIND_TAKE : 0u);
+  err = mst_bind(tcp->uv->stack, MST_TCP, &local, bind_flags, &tcp->binding);
   if (err) tcp->binding = NULL;
   tcp->delayed_error = err == UV_EADDRINUSE ? err : 0;
   return tcp->delayed_error ? 0 : err;
@@ -53,6 +55,14 @@ int mst_uv_listen(mst_uv_tcp_t *tcp, int backlog, mst_uv_connection_cb cb) {
   tcp->connection_cb = cb;
   mst__uv_handle_activate(MST__UV_HANDLE(tcp), true);
   return 0;
+}
+
+int mst_uv_tcp_offer(mst_uv_tcp_t *tcp) {
+  struct mst_endpoint local;
+  if (!tcp->listener) return UV_EINVAL;
+  mst_listener_local(tcp->listener, &local);
+  struct mst_tuple tuple = {.addr = local.addr, .port = local.port, .protocol = MST_TCP};
+  return mst_host_offer(tcp->uv->host, tcp->uv->stack, &tuple);
 }
 
 void mst__uv_tcp_accept_more(mst_uv_tcp_t *tcp) {

@@ -80,9 +80,14 @@ int mst_uv_fileno(const mst_uv_handle_t *handle, uv_os_fd_t *fd);
 /* 0. Sends nothing and holds nothing until bind, listen or connect. */
 int mst_uv_tcp_init(mst_uv_t *uv, mst_uv_tcp_t *tcp);
 
-/* `flags`: UV_TCP_IPV6ONLY. UV_EADDRINUSE is told by the listen or connect that follows. */
+/* `flags`: UV_TCP_IPV6ONLY; MST_UV_TCP_TAKE: take the address over from a listener that was offered. UV_EADDRINUSE is
+ * told by the listen or connect that follows. */
+#define MST_UV_TCP_TAKE 0x100u
 int mst_uv_tcp_bind(mst_uv_tcp_t *tcp, const struct sockaddr *addr, unsigned flags);
 int mst_uv_listen(mst_uv_tcp_t *tcp, int backlog, mst_uv_connection_cb cb);
+/* Let a successor of the same user, in this or another process, take the listener's address (MST_UV_TCP_TAKE):
+ * mst_host_offer, which says when this one may be closed. 0, UV_EINVAL (it does not listen), UV_E.... */
+int mst_uv_tcp_offer(mst_uv_tcp_t *tcp);
 /* Once for each connection callback, in it or later; the next connection waits for it. */
 int mst_uv_accept(mst_uv_tcp_t *server, mst_uv_tcp_t *client);
 int mst_uv_tcp_connect(mst_uv_connect_t *req, mst_uv_tcp_t *tcp, const struct sockaddr *addr, mst_uv_connect_cb cb);
