@@ -105,8 +105,9 @@ static void update_mss(struct mst_conn *conn) {
   conn->snd_mss = carried < peer ? carried : peer;
   if (conn->snd_mss < MST__MSS_MIN) conn->snd_mss = MST__MSS_MIN;
   conn->cc.mss = mst__segment_bytes(conn);
-  /* The loss window is one segment (RFC 5681 3.1), of the size that it now has. */
+  /* RFC 5681 3.1: a window is of one segment, and ssthresh of two, at least; of the size that they now have. */
   if (conn->cc.cwnd && conn->cc.cwnd < conn->cc.mss) conn->cc.cwnd = conn->cc.mss;
+  if (conn->cc.ssthresh && conn->cc.ssthresh < 2 * conn->cc.mss) conn->cc.ssthresh = 2 * conn->cc.mss;
 }
 
 void mst__conn_set_path_mtu(struct mst_conn *conn, uint32_t mtu) {
