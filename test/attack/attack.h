@@ -23,6 +23,7 @@
 #define OUTSIDE_ADDR "10.7.0.2"
 
 struct board {
+  bool same_user;             /* without root the hostile clients are of the daemon's user */
   atomic_bool stop;           /* the attack's time is over */
   atomic_bool over;           /* the watchers' too */
   atomic_ullong attempts;     /* packets, messages or whatever the attack is made of */

@@ -23,6 +23,8 @@ static void rubbish(void) {
       if (attack_random() % 4) message[0] = (uint8_t)(attack_random() % 24), message[1] = message[2] = message[3] = 0;
       int fds[4] = {0, fd, 2, fd};
       unsigned fd_count = attack_random() % 3 ? 0 : (unsigned)(attack_random() % 5);
+      /* To give way to another daemon of its own user is its duty. */
+      if (message[0] == MST__CONTROL_YIELD && board->same_user) message[0] = MST__CONTROL_HELLO;
       attempted(1);
       if (mst__control_send(fd, message, bytes, fds, fd_count, true)) break;
     }

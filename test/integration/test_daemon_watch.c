@@ -27,7 +27,7 @@ static int watcher(const struct daemon_rig *rig) {
                                        .magic = MST__CONTROL_MAGIC,
                                        .version_first = MST__CONTROL_VERSION_FIRST,
                                        .version_last = MST__CONTROL_VERSION};
-  int fd = mst__control_connect(rig->path);
+  int fd = mst__control_connect(rig->path, RIG_LIMIT_MS);
   assert_true(fd >= 0);
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   assert_int_equal(mst__control_send(fd, &hello, sizeof hello, NULL, 0, false), 0);
