@@ -90,29 +90,35 @@ test('dump records a tuple in both directions, as others read it', async () => {
   assert.ok(lines.some((line) => line.endsWith('\t8080')) && lines.some((line) => !line.endsWith('\t8080')));
 });
 
-test('metrics are what Prometheus reads', async () => {
-  const socket = path.join(folder, 'metrics');
-  const [server, line] = await start([
-    process.execPath,
-    main,
-    'metrics',
-    '--listen',
-    `unix:${socket}`,
-    '-S',
-    daemon.path,
-  ]);
-  assert.equal(line, `listening on unix:${socket}`);
+/** What a scrape of `multistack metrics --listen <where>` gets. */
+async function scrape(where: string, target: (line: string) => http.RequestOptions) {
+  const [server, line] = await start([process.execPath, main, 'metrics', '--listen', where, '-S', daemon.path]);
   const text = await new Promise<string>((resolve, reject) => {
     http
-      .get({ socketPath: socket, path: '/metrics', agent: false }, (response) => {
+      .get({ ...target(line), path: '/metrics', agent: false }, (response) => {
         resolve(contents(response));
       })
       .on('error', reject);
   });
   await stop(server);
+  return { line, text };
+}
+
+test('metrics are what Prometheus reads', async () => {
+  const socket = path.join(folder, 'metrics');
+  const { line, text } = await scrape(`unix:${socket}`, () => ({ socketPath: socket }));
+  assert.equal(line, `listening on unix:${socket}`);
   assert.match(text, /^multistack_channel_sent_packets_total\{channel="0",uid="\d+",pid="\d+",program="node"\} [1-9]/m);
   const sample = /^[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_]\w*="([^"\\\n]|\\[\\n"])*",?)*\})? -?[0-9.e+-]+$/;
   for (const each of text.trimEnd().split('\n')) assert.match(each, /^# (HELP|TYPE) \S+ \S/.test(each) ? /^#/ : sample);
+});
+
+test('metrics over TCP', async () => {
+  const { text } = await scrape('tcp:127.0.0.1:0', (line) => {
+    const port = /^listening on tcp:127\.0\.0\.1:(\d+)$/.exec(line)?.[1];
+    return { host: '127.0.0.1', port };
+  });
+  assert.match(text, /^multistack_channel_sent_packets_total\{/m);
 });
 
 test('a label has what it must have escaped', () => {
