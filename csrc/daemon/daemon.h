@@ -77,6 +77,9 @@ struct mst__daemon {
 /* loop.c */
 int mst__daemon_watch(struct mst__daemon *daemon, struct mst__watch *watch, uint32_t events);
 void mst__daemon_run(struct mst__daemon *daemon);
+/* What has happened: `count` events of its epoll, and what is due at daemon->now_ns. */
+struct epoll_event;
+void mst__daemon_events(struct mst__daemon *daemon, const struct epoll_event *events, int count);
 
 /* server.c: connections to the control socket. */
 int mst__server_listen(struct mst__daemon *daemon, const char *path, struct mst_failure *failure);

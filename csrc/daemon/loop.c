@@ -37,10 +37,7 @@ static int timeout_ms(const struct mst__daemon *daemon) {
   return ms > 1000 ? 1000 : (int)ms;
 }
 
-static void serve(struct mst__daemon *daemon, int wait_ms) {
-  struct epoll_event events[EVENTS];
-  int count = epoll_wait(daemon->epoll, events, EVENTS, wait_ms);
-  uint64_t begin_ns = daemon->now_ns = mst__host_clock_ns();
+void mst__daemon_events(struct mst__daemon *daemon, const struct epoll_event *events, int count) {
   for (int i = 0; i < count; i++) {
     struct mst__watch *watch = events[i].data.ptr;
     if (!watch->client || watch->client->kind != MST__CLIENT_GONE) watch->ready(daemon, watch);
@@ -49,6 +46,13 @@ static void serve(struct mst__daemon *daemon, int wait_ms) {
   bury_the_gone(daemon);
   mst__leaving_go_on(daemon);
   mst__life_flush(daemon);
+}
+
+static void serve(struct mst__daemon *daemon, int wait_ms) {
+  struct epoll_event events[EVENTS];
+  int count = epoll_wait(daemon->epoll, events, EVENTS, wait_ms);
+  uint64_t begin_ns = daemon->now_ns = mst__host_clock_ns();
+  mst__daemon_events(daemon, events, count);
   daemon->now_ns = mst__host_clock_ns();
   daemon->control_next_ns = daemon->now_ns + CONTROL_SHARE * (daemon->now_ns - begin_ns);
 }

@@ -21,6 +21,7 @@ static void rubbish(void) {
       size_t bytes = lengths[attack_random() % (sizeof lengths / sizeof *lengths)];
       random_bytes(message, bytes);
       if (attack_random() % 4) message[0] = (uint8_t)(attack_random() % 24), message[1] = message[2] = message[3] = 0;
+      if (message[0] == MST__CONTROL_YIELD) continue; /* which root may say */
       int fds[4] = {0, fd, 2, fd};
       unsigned fd_count = attack_random() % 3 ? 0 : (unsigned)(attack_random() % 5);
       /* To give way to another daemon of its own user is its duty. */

@@ -191,8 +191,7 @@ static void judge(struct fuzz *f, const uint8_t *packet, size_t bytes) {
         (packet[0] == 0x45 && sim_get16(packet + 2) == bytes && !(sim_get16(packet + 6) & 0x3fff)));
   sim_ip_addresses(packet, &source, &destination);
   uint16_t port = sim_get16(packet + l3);
-  if (protocol == MST_ICMP ||
-      protocol == MST_ICMP6) { /* what the switch answers to the honest one, or the far end says */
+  if (protocol == MST_ICMP || protocol == MST_ICMP6) { /* the switch to the honest one, or the far end to anybody */
     CHECK(++f->told <= f->honest_sent + f->far_sent);
   } else if (mst_addr_equal(&source, &far4) || mst_addr_equal(&source, &far6)) {
     CHECK(++f->far_seen <= f->far_sent);
@@ -389,7 +388,11 @@ static void ask(struct fuzz *f) {
     break;
   case 12: mst_switch_blame(f->sw, hostile, word(f)); break;
   case 13: mst_switch_route(f->sw, &tuple.addr, &(struct mst_route){0}); break;
-  default: mst_switch_adopt_lease(f->sw, hostile, &tuple, MST_SWITCH_NO_COOKIE); break;
+  case 14:
+    tuple.addr = address(what & 64 ? 0 : 2);
+    mst_switch_adopt_lease(f->sw, hostile, &tuple, MST_SWITCH_NO_COOKIE);
+    break;
+  default: mst_switch_declare(f->sw, other, &tuple, remotes, what >> 6); break;
   }
 }
 

@@ -1,5 +1,5 @@
 // npm run fuzz -- [TARGET] [--seconds N]: libFuzzer on the committed corpus; what it finds new stays in build-fuzz/.
-// npm run fuzz -- TARGET --coverage: what of csrc/tcp the corpus reaches, found inputs included, by file.
+// npm run fuzz -- TARGET --coverage: what of the sources that it is about the corpus reaches, found inputs included, by file.
 import { mkdirSync, existsSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -31,6 +31,14 @@ export function fuzzTargets() {
   return globSync('test/fuzz', /\/fuzz_\w+\.c$/).map((file) => path.basename(file, '.c').slice('fuzz_'.length));
 }
 
+/** What a target is about; the others are about TCP. */
+const subjects = {
+  switch: ['csrc/switch'],
+  control: ['csrc/daemon', 'csrc/control'],
+  question: ['csrc/daemon'],
+  config: ['csrc/daemon'],
+};
+
 /** Run each target over its corpus once, built with counters, and print them. */
 async function coverage(targets) {
   const folder = await buildTests('coverage');
@@ -44,7 +52,7 @@ async function coverage(targets) {
     if (code !== 0) throw new Failure(`${output}\nfuzz ${target} fails on its own corpus`);
     await must(['llvm-profdata', 'merge', '-sparse', raw, '-o', profile]);
     console.log(`fuzz ${target}`);
-    const sources = globSync('csrc/tcp', /\.c$/);
+    const sources = (subjects[target] ?? ['csrc/tcp']).flatMap((where) => globSync(where, /\.c$/));
     await must(['llvm-cov', 'report', program, `-instr-profile=${profile}`, '-show-functions=0', ...sources]);
   }
   return 0;
