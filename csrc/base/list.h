@@ -46,7 +46,9 @@ static inline void mst__list_remove(struct mst__list *node) {
 static inline struct mst__list *mst__list_pop_front(struct mst__list *head) {
   struct mst__list *node = head->next;
   if (node == head) return NULL;
-  mst__list_remove(node);
+  head->next = node->next;
+  node->next->prev = head;
+  node->next = node->prev = NULL;
   return node;
 }
 

@@ -1,6 +1,20 @@
 #include "message.h"
 #include <string.h>
 
+/* By the number of the type. */
+static const struct {
+  size_t bytes; /* with its last array in full */
+  size_t fds;
+} kinds[] = {
+#define X(name, number, type, count) [number] = {sizeof(struct type), count},
+    MST__CONTROL_MAP(X)
+#undef X
+};
+
+static bool is_known(unsigned type) {
+  return type < sizeof kinds / sizeof *kinds && kinds[type].bytes;
+}
+
 size_t mst__control_bytes(enum mst__control_type type, size_t count) {
   switch (type) {
   case MST__CONTROL_OFFER: return offsetof(struct mst__control_offer, remotes) + count * sizeof(struct mst_endpoint);
@@ -8,25 +22,8 @@ size_t mst__control_bytes(enum mst__control_type type, size_t count) {
   case MST__CONTROL_ANSWER:
   case MST__CONTROL_SOCKETS_ARE: return offsetof(struct mst__control_text, text) + count;
   case MST__CONTROL_PACKETS: return offsetof(struct mst__control_packets, data) + count;
-#define FIXED(name, number, type, fds)                                                                                 \
-  case MST__CONTROL_##name: return sizeof(struct type);
-  default: break;
+  default: return is_known(type) ? kinds[type].bytes : 0;
   }
-  switch (type) {
-    MST__CONTROL_MAP(FIXED)
-#undef FIXED
-  }
-  return 0;
-}
-
-static bool fixed_part(enum mst__control_type type, size_t bytes, size_t *fds) {
-  switch (type) {
-#define X(name, number, type, count)                                                                                   \
-  case MST__CONTROL_##name: *fds = count; return bytes >= mst__control_bytes(MST__CONTROL_##name, 0);
-    MST__CONTROL_MAP(X)
-#undef X
-  }
-  return false;
 }
 
 /* Elements in the array that ends a message; 0: it has none. */
@@ -47,10 +44,9 @@ static bool terminated(const char *text, size_t bytes) {
 
 bool mst__control_check(const void *message, size_t bytes, size_t fds) {
   const struct mst__control_header *header = message;
-  size_t wanted_fds;
   if (bytes < sizeof *header || header->reserved) return false;
   enum mst__control_type type = (enum mst__control_type)header->type;
-  if (!fixed_part(type, bytes, &wanted_fds) || fds != wanted_fds) return false;
+  if (!is_known(type) || bytes < mst__control_bytes(type, 0) || fds != kinds[type].fds) return false;
   size_t count = count_of(message, type);
   if (count > MST__CONTROL_BYTES_MAX || bytes != mst__control_bytes(type, count)) return false;
   switch (type) {
