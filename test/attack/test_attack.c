@@ -6,11 +6,12 @@
 #include <sys/mman.h>
 #include <time.h>
 
-/* With sanitizers the attackers and the daemon are too slow to say what is fair. */
+/* With sanitizers the attackers and the daemon are too slow to say what is fair, and what is freed stays for a while.
+ */
 #ifdef __SANITIZE_ADDRESS__
-enum { RATE_COUNTS = 0 };
+enum { COSTS_COUNT = 0 };
 #else
-enum { RATE_COUNTS = 1 };
+enum { COSTS_COUNT = 1 };
 #endif
 
 struct board *board;
@@ -114,7 +115,7 @@ static bool judge(const struct attack *attack, double rate, double usual) {
   unsigned long long victim = atomic_exchange(&board->victim_wrong, 0), wire = atomic_exchange(&board->wire_wrong, 0);
   unsigned long long attempts = atomic_exchange(&board->attempts, 0);
   bool alive = waitpid(rig.pid, NULL, WNOHANG) == 0;
-  bool well = alive && !victim && !wire && (!RATE_COUNTS || rate >= 0.9 * usual) && attempts;
+  bool well = alive && !victim && !wire && (!COSTS_COUNT || rate >= 0.9 * usual) && attempts;
   printf("%-4s %-28s %10llu tried, service %3.0f %%, worst %4.0f ms%s%s%s\n", well ? "ok" : "FAIL", attack->name,
          attempts, 100 * rate / usual, (double)atomic_load(&board->worst_ns) / 1e6, alive ? "" : "; the daemon died",
          victim ? "; it got at another channel" : "", wire ? "; it got at the wire" : "");
@@ -153,14 +154,14 @@ int main(int argc, char **argv) {
   bool well = attack_all(attacks_on_packets, only, usual, &count);
   well &= attack_all(attacks_on_rings, only, usual, &count);
   well &= attack_all(attacks_on_control, only, usual, &count);
-  bool calm = service_rate(NULL) >= 0.9 * usual || !RATE_COUNTS; /* nothing lasts */
+  bool calm = service_rate(NULL) >= 0.9 * usual || !COSTS_COUNT; /* nothing lasts */
   well &= calm && watchers_end_well() && atomic_load(&board->victim_right);
   memory = daemon_memory() - memory;
   descriptors = daemon_descriptors() - descriptors;
   printf("%u attacks, %.0f requests a second without; the daemon grew by %ld KB and %ld descriptors%s%s\n", count,
          usual, memory >> 10, descriptors, calm ? "" : "; the service did not come back",
          wire ? "" : "; no root: no wire was watched");
-  if (!RATE_COUNTS) puts("with sanitizers: the service's rate was not judged");
+  if (!COSTS_COUNT) puts("with sanitizers: the service's rate and the daemon's memory were not judged");
   daemon_close(&rig);
-  return well && count && memory < (64l << 20) && descriptors < 16 ? 0 : 1;
+  return well && count && (!COSTS_COUNT || memory < (64l << 20)) && descriptors < 16 ? 0 : 1;
 }

@@ -33,7 +33,7 @@ struct lane {
 };
 
 static void put_guard(uint8_t *at) {
-  mmap(at, GUARD_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  (void)!mmap(at, GUARD_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 }
 
 static void make_lane(struct lane *lane) {
