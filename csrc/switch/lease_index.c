@@ -87,7 +87,8 @@ static bool overlaps(const struct mst__families *a, const struct mst__families *
   return (a->ip4 && b->ip4) || (a->ip6 && b->ip6);
 }
 
-/* Of groups alone: does somebody else own one that stands in the way? `any`: so does every address. */
+/* Of groups alone: does somebody else own one that stands in the way? `any`: so does every address, and another
+ * wildcard of the same family whoever has it, since only one of them can stand in the tuple table. */
 static bool strangers(const struct mst__port_use *use, const struct mst_tuple *tuple, uint32_t owner) {
   struct mst__families families = mst__families_of(tuple);
   bool any = mst_addr_is_any(&tuple->addr);
@@ -95,7 +96,9 @@ static bool strangers(const struct mst__port_use *use, const struct mst_tuple *t
     const struct mst__lease *lease = MST__CONTAINER(node, struct mst__lease, of_port);
     struct mst__families held = mst__families_of(&lease->tuple);
     if (!any && !mst_addr_is_any(&lease->tuple.addr)) continue;
-    if (overlaps(&families, &held) && (!lease->group || lease->group->owner != owner)) return true;
+    if (!overlaps(&families, &held)) continue;
+    if (any && mst_addr_is_any(&lease->tuple.addr)) return true;
+    if (!lease->group || lease->group->owner != owner) return true;
   }
   return false;
 }
