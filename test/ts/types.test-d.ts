@@ -75,6 +75,9 @@ createServer({ allowHalfOpen: true, noDelay: true }, (socket) => socket.pipe(soc
 // @ts-expect-error: no such option
 createServer({ halfOpen: true });
 server.listen(80, '::', () => undefined);
+server.listen({ port: 80 });
+createServer().listen({ port: 80, host: '::', takeOver: true }, () => undefined);
+createServer().listen(80, '::', () => undefined);
 const client: net.Socket = connect({ port: 80, host: 'localhost', localPort: 1 }, () => undefined);
 connect(80, 'localhost', () => client.setNoDelay());
 connect(80);

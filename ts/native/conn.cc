@@ -239,6 +239,35 @@ napi_value Remote(napi_env env, napi_callback_info info) {
   return Endpoint(env, endpoint);
 }
 
+mst_tuple TupleOf(const Slot &slot) {
+  mst_endpoint local{};
+  mst_listener_local(slot.listener, &local);
+  mst_tuple tuple{};
+  tuple.addr = local.addr;
+  tuple.port = local.port;
+  tuple.protocol = MST_TCP;
+  return tuple;
+}
+
+/** offer(listener): see mst_host_offer; 0 or -errno. */
+napi_value Offer(napi_env env, napi_callback_info info) {
+  const Args<1> args(env, info);
+  Slot *slot = Named(args, Kind::kListener);
+  if (slot == nullptr) return Integer(env, -MST_EBADF);
+  const mst_tuple tuple = TupleOf(*slot);
+  return Integer(env, mst_host_offer(args.host->get(), args.host->stack(), &tuple));
+}
+
+/** flows(listener): how many connections its address has once all that has come is processed, or -errno. */
+napi_value Flows(napi_env env, napi_callback_info info) {
+  const Args<1> args(env, info);
+  Slot *slot = Named(args, Kind::kListener);
+  if (slot == nullptr) return Integer(env, -MST_EBADF);
+  const mst_tuple tuple = TupleOf(*slot);
+  mst_host_process(args.host->get()); // whom that concerns hears of it in the loop's next turn
+  return Number(env, static_cast<int64_t>(mst_host_flows(args.host->stack(), &tuple)));
+}
+
 /** holds(address, port): whether a user stack of this host would get packets to it. */
 napi_value Holds(napi_env env, napi_callback_info info) {
   const Args<2> args(env, info);
@@ -269,6 +298,8 @@ const std::vector<Export> &ConnExports() {
       {"getOption", GetOption},
       {"local", Local},
       {"remote", Remote},
+      {"offer", Offer},
+      {"flows", Flows},
       {"holds", Holds},
   };
   return exports;

@@ -16,9 +16,9 @@ import {
   type Request,
 } from './internals.js';
 import { Doing, Liveness } from './liveness.js';
-import { Event, native, Option } from './native.js';
+import { Event, native, Option, takeFlag } from './native.js';
 import { bindOs, connectWith, listenWith, replaceWhenOwned, type Local } from './os-stack.js';
-import { isOsOnly, placeConnection, placeListener, type Placement } from './placement.js';
+import { isOsOnly, placeConnection, placeListener, successors, type Placement } from './placement.js';
 import type { TcpInfo } from './types.js';
 
 interface Name {
@@ -125,7 +125,8 @@ export class TCP extends JSStreamBase implements Receiver {
     const owner = ownerOf(this);
     const route = this.#id !== 0 && !isOsOnly(owner) ? 'user' : this.#routeOfListen(owner);
     if (typeof route === 'number') return route;
-    const error = route === 'os' ? this.#bindOs() : this.#bindUser();
+    const take = owner !== undefined && successors.delete(owner);
+    const error = route === 'os' ? this.#bindOs() : this.#bindUser(take ? takeFlag : 0);
     if (error < 0) return error;
     routes.listen[route]++;
     if (this.#os) {
@@ -140,6 +141,16 @@ export class TCP extends JSStreamBase implements Receiver {
     return 0;
   }
 
+  /** Let a successor take this listener's address. */
+  offer(): number {
+    return this.#id === 0 ? EBADF : native().offer(this.#id);
+  }
+
+  /** How many connections the address has, those included that the listener has not told of yet; or the error. */
+  flows(): number {
+    return this.#id === 0 ? EBADF : native().flows(this.#id);
+  }
+
   #routeOfListen(owner: Owner | undefined): Placement {
     if (this.#os) return 'os';
     const { address, port } = (this.#local ??= { address: '0.0.0.0', port: 0, flags: 0 });
@@ -147,9 +158,10 @@ export class TCP extends JSStreamBase implements Receiver {
   }
 
   /** Hold the local address on the user stack. A machine without IPv6 listens on IPv4, as net does. */
-  #bindUser(): number {
+  #bindUser(more = 0): number {
     if (this.#id !== 0 || !this.#local) return 0;
-    const { address, port, flags } = this.#local;
+    const { address, port } = this.#local;
+    const flags = this.#local.flags | more;
     let id = native().bind(address, port, flags);
     if ((id === EAFNOSUPPORT || id === EADDRNOTAVAIL) && address === '::') {
       this.#six = false;

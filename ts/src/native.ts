@@ -29,6 +29,9 @@ export const Option = {
   notsentLowat: 14,
 } as const;
 
+/** MST_BIND_TAKE, a flag of bind: take the address over from who offers it. */
+export const takeFlag = 4;
+
 export interface HostOptions {
   /** Port specs; none: the host is alone. */
   ports: readonly string[];
@@ -73,6 +76,10 @@ export interface Native {
   getOption(id: number, option: number): number;
   local(id: number): [address: string, port: number] | undefined;
   remote(id: number): [address: string, port: number] | undefined;
+  /** Let a successor take the listener's address. */
+  offer(listener: number): number;
+  /** How many connections the listener's address has, half-open ones too. */
+  flows(listener: number): number;
   holds(address: string, port: number): boolean;
   stats(): string | undefined;
   /** JSON text of a SocketInfo[] */

@@ -1,6 +1,7 @@
 // node:net over the user stack, for one program that imports it and leaves the global one alone. These are net's own
 // classes with a handle of ours underneath, and what is routed where is policy, as everywhere.
 import net from 'node:net';
+import { takeOver } from './hand-over.js';
 import { guardMessages } from './ipc.js';
 import { setNotsentLowat } from './notsent-lowat.js';
 import { patchServer, patchSocket } from './patch.js';
@@ -23,7 +24,24 @@ export class Socket extends net.Socket {
 }
 patchSocket(Socket.prototype);
 
-export class Server extends net.Server {}
+/** As net's, and whether the address is taken over from a server that is handed over: `takeOver` of 'multistack'. */
+export interface ListenOptions extends net.ListenOptions {
+  takeOver?: boolean;
+}
+
+export class Server extends net.Server {
+  override listen(options: ListenOptions, listener?: () => void): this;
+  override listen(port?: number, hostname?: string, backlog?: number, listener?: () => void): this;
+  override listen(port?: number, hostname?: string, listener?: () => void): this;
+  override listen(where?: number | string | object, backlog?: number, listener?: () => void): this;
+  override listen(where?: number | string | object, listener?: () => void): this;
+  override listen(...values: unknown[]): this {
+    const [options] = values;
+    const wants = typeof options === 'object' && options !== null && 'takeOver' in options && options.takeOver === true;
+    if (wants) takeOver(this);
+    return super.listen(...(values as [net.ListenOptions]));
+  }
+}
 patchServer(Server.prototype);
 
 type ConnectionListener = (socket: net.Socket) => void;

@@ -10,6 +10,9 @@ export type Placement = 'user' | 'os' | number;
 /** Servers that stay on the OS stack whatever the policy says (a cluster's, whose connections cross processes). */
 export const osOnly = new WeakSet();
 
+/** Servers whose next listen takes the address over from who offers it (hand-over.ts). */
+export const successors = new WeakSet();
+
 export function isOsOnly(owner: Owner | undefined): boolean {
   return owner !== undefined && osOnly.has(owner);
 }
