@@ -134,6 +134,9 @@ static int may_lease(struct mst__client *client, const struct mst_tuple *tuple, 
 static int take(struct mst__client *client, struct mst_tuple *tuple) {
   int error = may_lease(client, tuple, 1);
   if (!error) error = mst_switch_lease(client->daemon->sw, client->id, tuple);
+  /* It may be in use by nobody but the keeper, which has not heard yet that it was released. */
+  if (error == -MST_EADDRINUSE && mst__life_settle(client->daemon))
+    error = mst_switch_lease(client->daemon->sw, client->id, tuple);
   if (!error) mst__life_leased(client, tuple);
   return error;
 }

@@ -20,6 +20,7 @@
 #define ANSWER_S 5     /* a keeper that takes longer is none */
 #define LISTEN_S 1     /* and one that does not read for so long */
 #define END_MS 5000    /* for the kernel to close what it held */
+#define SETTLE_MS 100  /* and for it to have done what it was told */
 #define SHORT_LIFE_S 1 /* a keeper that dies sooner ... */
 #define SHORT_LIVES 5u /* ... so often in turn is not started again */
 #define CONNECTS 10    /* while keepers come and go */
@@ -37,6 +38,7 @@ struct mst__keeper {
   struct mst__keeper_options options;
   time_t born_s;
   unsigned short_lives;
+  bool unsettled; /* something was dropped that it may still have */
 };
 
 static struct mst__keeper_packet heard;
@@ -387,11 +389,43 @@ void mst__keeper_drop(struct mst__keeper *keeper, const void *key, uint16_t key_
   uint8_t copy[MST__KEEPER_BYTES_MAX]; /* the key may be the record's own */
   memcpy(copy, key, key_bytes);
   mst__keeper_store_drop(&keeper->store, held);
+  keeper->unsettled = true;
   tell_or_replace(keeper, &(struct mst__keeper_record){.type = MST__KEEPER_DROP, .key = copy, .key_bytes = key_bytes});
 }
 
 void mst__keeper_flush(struct mst__keeper *keeper) {
   if (keeper->fd >= 0 && send_out(keeper)) replace(keeper);
+}
+
+static void hear_news(struct mst__keeper *keeper, bool *settled) {
+  struct mst__keeper_record record;
+  bool lost;
+  while (mst__keeper_next(&heard, &record, &lost)) {
+    if (record.type == MST__KEEPER_SETTLED) *settled = true;
+    if (record.type == MST__KEEPER_FULL)
+      say(keeper, MST_LOG_ERROR,
+          "the keeper has no more descriptors: what comes on top will not outlive this daemon: "
+          "raise the limit of open files (ulimit -n, LimitNOFILE)");
+  }
+  mst__keeper_close_rest(&heard);
+}
+
+bool mst__keeper_settle(struct mst__keeper *keeper) {
+  bool settled = false;
+  if (!keeper->unsettled) return false;
+  keeper->unsettled = false;
+  tell_or_replace(keeper, &(struct mst__keeper_record){.type = MST__KEEPER_SETTLE});
+  mst__keeper_flush(keeper);
+  while (keeper->fd >= 0 && !settled) {
+    struct pollfd ready = {.fd = keeper->fd, .events = POLLIN};
+    if (poll(&ready, 1, SETTLE_MS) == 1 && mst__keeper_receive(keeper->fd, &heard) == 1) {
+      hear_news(keeper, &settled);
+      continue;
+    }
+    replace(keeper); /* the one that had the descriptors has ended, and with it they */
+    settled = true;
+  }
+  return true;
 }
 
 int mst__keeper_wait_fd(const struct mst__keeper *keeper) {
@@ -403,20 +437,14 @@ pid_t mst__keeper_pid(const struct mst__keeper *keeper) {
 }
 
 void mst__keeper_process(struct mst__keeper *keeper) {
-  struct mst__keeper_record record;
-  bool lost;
+  bool settled;
   struct pollfd ready = {.fd = keeper->fd, .events = POLLIN};
   if (keeper->fd < 0 || poll(&ready, 1, 0) != 1) return;
   if (mst__keeper_receive(keeper->fd, &heard) != 1) {
     replace(keeper);
     return;
   }
-  while (mst__keeper_next(&heard, &record, &lost))
-    if (record.type == MST__KEEPER_FULL)
-      say(keeper, MST_LOG_ERROR,
-          "the keeper has no more descriptors: what comes on top will not outlive this daemon: "
-          "raise the limit of open files (ulimit -n, LimitNOFILE)");
-  mst__keeper_close_rest(&heard);
+  hear_news(keeper, &settled);
 }
 
 /* --- the end ----------------------------------------------------------------------------------------------------- */

@@ -51,6 +51,9 @@ int mst__keeper_hold(struct mst__keeper *keeper, const struct mst__keeper_record
 void mst__keeper_drop(struct mst__keeper *keeper, const void *key, uint16_t key_bytes);
 /* Send what was held and dropped; until then the keeper does not know. Returns at once when nothing was. */
 void mst__keeper_flush(struct mst__keeper *keeper);
+/* Wait until it has closed what was dropped: a socket is bound until its last descriptor is closed. True: something was
+ * to be closed, and is. Some 50 us; at most 100 ms, after which it counts as dead. */
+bool mst__keeper_settle(struct mst__keeper *keeper);
 
 /* Readable when mst__keeper_process has something to do: the keeper has died, and there is another after it. -1: no
  * keeper could be started. It changes in mst__keeper_process and mst__keeper_flush. */

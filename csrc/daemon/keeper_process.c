@@ -147,6 +147,7 @@ static bool obey(struct keeper *keeper, const struct mst__keeper_record *record,
   switch (record->type) {
   case MST__KEEPER_HOLD: hold(keeper, record, lost); return true;
   case MST__KEEPER_DROP: drop(keeper, record); return true;
+  case MST__KEEPER_SETTLE: return answer(keeper->master, MST__KEEPER_SETTLED, NULL, 0, NULL) == 0;
   case MST__KEEPER_END: end(keeper);
   default: return false;
   }

@@ -25,6 +25,8 @@ enum mst__keeper_type {
   MST__KEEPER_FULL,     /* keeper: this key is not held, for want of descriptors or memory */
   MST__KEEPER_START,    /* to the nursery: a keeper; struct mst__keeper_seed, the keeper's end, where it listens */
   MST__KEEPER_STARTED,  /* nursery: its pid (uint32_t), 0: it could not be started */
+  MST__KEEPER_SETTLE,   /* master: say when all of this is done */
+  MST__KEEPER_SETTLED,  /* keeper: it is */
 };
 
 struct mst__keeper_welcome {

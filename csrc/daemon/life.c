@@ -39,6 +39,12 @@ void mst__life_flush(struct mst__daemon *daemon) {
   mst__life_watch_keeper(daemon);
 }
 
+bool mst__life_settle(struct mst__daemon *daemon) {
+  bool settled = mst__keeper_settle(daemon->life->keeper);
+  mst__life_watch_keeper(daemon);
+  return settled;
+}
+
 static void hold(struct mst__daemon *daemon, const void *key, size_t key_bytes, const void *value, size_t value_bytes,
                  const int *fds, unsigned fd_count) {
   const struct mst__keeper_record record = {.key = key,

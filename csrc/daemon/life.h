@@ -40,6 +40,9 @@ int mst__life_claim(struct mst__client *client, const struct mst_tuple *tuple);
 void mst__life_leased(struct mst__client *client, const struct mst_tuple *tuple);
 void mst__life_released(struct mst__client *client, const struct mst_tuple *tuple);
 
+/* Wait until the keeper, too, has let go of what was released. True: it was worth the wait. */
+bool mst__life_settle(struct mst__daemon *daemon);
+
 /* Tell the keeper; once for many changes. */
 void mst__life_flush(struct mst__daemon *daemon);
 

@@ -112,6 +112,10 @@ int mst__keeper_open(const struct mst__keeper_options *options, struct mst__keep
 void mst__keeper_flush(struct mst__keeper *k) {
   (void)k;
 }
+bool mst__keeper_settle(struct mst__keeper *k) {
+  (void)k;
+  return false;
+}
 int mst__keeper_wait_fd(const struct mst__keeper *k) {
   (void)k;
   return -1;

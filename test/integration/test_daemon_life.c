@@ -308,6 +308,23 @@ static void a_killed_apps_peers_hear_of_it(void **state) {
 }
 
 /* Its process ends with the echo app of a daemon that does not see it. */
+/* The keeper has a copy of what keeps the OS's programs out, but never longer than the daemon. */
+static void what_is_released_can_be_leased_again_at_once(void **state) {
+  (void)state;
+  begin(&veth, 60);
+  struct mst_attach_options options = {.size = sizeof options, .path = rig.path};
+  mst_attach *attach;
+  assert_int_equal(mst_attach_open(&options, &attach, NULL), 0);
+  const uint8_t protocols[] = {MST_TCP, MST_UDP};
+  for (int i = 0; i < 400; i++) {
+    struct mst_tuple tuple = {.protocol = protocols[i % 2], .port = 7300, .addr = endpoint("10.7.0.1", 0).addr};
+    assert_int_equal(mst_attach_lease(attach, &tuple), 0);
+    mst_attach_release(attach, &tuple);
+  }
+  mst_attach_close(attach);
+  end();
+}
+
 static void an_app_that_dies_without_a_daemon_leaves_nothing(void **state) {
   (void)state;
   begin(&veth, 60);
@@ -370,6 +387,7 @@ int main(void) {
       cmocka_unit_test(an_upgrade_of_nothing_is_a_start),
       cmocka_unit_test(a_second_daemon_says_that_there_is_one),
       cmocka_unit_test(a_killed_apps_peers_hear_of_it),
+      cmocka_unit_test(what_is_released_can_be_leased_again_at_once),
       cmocka_unit_test(an_app_that_dies_without_a_daemon_leaves_nothing),
       cmocka_unit_test(without_a_daemon_for_long_all_is_the_oss),
       cmocka_unit_test(with_the_last_app_all_is_the_oss),
