@@ -58,7 +58,7 @@ test('sockets and stats tell what there is', async () => {
     unknown,
   ];
   const listener = sockets().find((socket) => socket.state === 'LISTEN');
-  assert.deepEqual(listener, { state: 'LISTEN', local: { address: '127.0.0.1', port } });
+  assert.deepEqual(listener, { protocol: 'tcp', state: 'LISTEN', local: { address: '127.0.0.1', port } });
   const established = sockets().filter((socket) => socket.state === 'ESTABLISHED');
   assert.equal(established.length, 2);
   assert.ok(established.some((socket) => socket.remote?.port === port && socket.congestionControl === 'cubic'));
