@@ -299,8 +299,9 @@ static void segment_sent(struct pass *p) {
   struct flow *f = p->flow;
   check_form(p);
   if (p->v.flags & SIM_RST) return;
-  if (!(p->v.flags & SIM_SYN) && answers_forged_syn(p)) f->untracked = true;
+  bool over = f->settled; /* what came before a SYN; the next connection may have the same ISS, at the same time */
   if (p->v.flags & SIM_SYN) syn_sent(p);
+  if ((over || !(p->v.flags & SIM_SYN)) && answers_forged_syn(p)) f->untracked = true;
   if (!f->iss_count || f->untracked) return;
   check_size(p);
   check_options(p);
