@@ -48,6 +48,14 @@ static int path_wanted(const struct mst_host_options *options, const char **path
   return 0;
 }
 
+/* The daemon sees the packets, not the host of one of its programs. */
+static int refuse_to_record(const char *path, struct mst_failure *failure) {
+  return refuse(failure,
+                "pcap: the packets of programs on a multistackd are recorded by "
+                "`multistack dump --socket %.200s --write FILE`",
+                path);
+}
+
 static int attach(const char *path, mst_attach **out, struct mst_failure *failure) {
   struct mst_attach_options options = {.size = sizeof options, .path = path};
   return mst_attach_open(&options, out, failure);
@@ -67,7 +75,8 @@ int mst__shared_open(struct mst_host *host, const struct mst_host_options *optio
   bool must;
   int error = path_wanted(options, &path, &must, failure);
   if (error || !path) return error;
-  error = attach(path, &host->ready, must ? failure : &why);
+  if (!must) failure = &why;
+  error = options && options->pcap_path ? refuse_to_record(path, failure) : attach(path, &host->ready, failure);
   if (error && !must) go_on_alone(host, &why);
   if (error) return must ? error : 0;
   if (poll_us) host->poll_ns = strtoull(poll_us, NULL, 10) * 1000;

@@ -90,6 +90,17 @@ test('a daemon that is not there: what to do about it, in one line', async () =>
   assert.match(stdout, /^ENOENT listen ENOENT: unix:\/nonexistent\/socket: no multistackd there: [^\n]*\n$/);
 });
 
+test('a program on a daemon does not record its packets: what does is told', async () => {
+  const command = [process.execPath, main, 'run', '--daemon', daemon.path, '--pcap', '/tmp/never.pcapng', '--', 'node'];
+  const { code, stderr } = await execute([...command, server]);
+  assert.equal(code, 1);
+  assert.equal(
+    stderr,
+    'multistack: pcap: the packets of programs on a multistackd are recorded by ' +
+      `\`multistack dump --socket ${daemon.path} --write FILE\`\n`,
+  );
+});
+
 test('what is neither a daemon nor none is refused', async () => {
   const source = program(`
     import net from 'node:net';

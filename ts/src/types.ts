@@ -17,7 +17,7 @@ export interface Options {
    * place of devices; where nothing is said at all, the one at /run/multistack/default does, if there is one.
    */
   ports?: readonly string[];
-  /** Record every packet to this file as pcapng. */
+  /** Record every packet to this file as pcapng. Not with a multistackd: `multistack dump` records there. */
   pcap?: string;
   /** The congestion control of all connections: `cubic` (the default), `newreno` or `bbr`. */
   congestionControl?: string;

@@ -18,7 +18,8 @@ struct mst_host_options {
   size_t size;              /* sizeof(struct mst_host_options) */
   const char *const *ports; /* specs for mst_port_open, NULL-terminated; NULL or empty: no device, `memory` alone. The
                                one spec "unix:PATH" means no device of ours but those of the multistackd there */
-  const char *pcap_path;    /* record all packets of all channels as pcapng; NULL: no */
+  const char *pcap_path;    /* record all packets of all channels as pcapng; NULL: no. -MST_EINVAL with a multistackd,
+                               for which `multistack dump` does that */
   void (*log)(void *ctx, enum mst_log_level level, const char *line); /* NULL: errors and warnings to stderr */
   void *log_ctx;
   const char *trace_path; /* write the event trace of all stacks (TRACE.md); NULL: to where the environment's

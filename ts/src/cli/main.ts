@@ -26,7 +26,7 @@ program
   )
   .option('-d, --daemon <socket>', 'attach to the multistackd whose control socket this is')
   .option('--policy <rules>', 'which listens and connects go to the user stack')
-  .option('--pcap <file>', 'record the packets of the user stack as pcapng')
+  .option('--pcap <file>', 'record the packets of the user stack as pcapng (with a multistackd: multistack dump)')
   .option('--congestion-control <name>', 'cubic (the default), newreno or bbr')
   .option('--trace <file>', 'write what happens on each connection, event by event; multistack plot draws it')
   .option(
