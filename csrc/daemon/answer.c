@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PIECE_BYTES 32768u
 
@@ -89,7 +90,7 @@ static bool next_channels(struct mst__watcher *watcher) {
   struct mst_switch_stats stats = {0};
   if (next_app(watcher, put_channel)) return true;
   mst_switch_get_stats(watcher->client->daemon->sw, &stats);
-  mst__json_put(&watcher->text, "],\"switch\":{");
+  mst__json_put(&watcher->text, "],\"daemon\":{\"pid\":%d,\"uid\":%u},\"switch\":{", (int)getpid(), geteuid());
   mst__json_put_switch_stats(&watcher->text, &stats);
   mst__json_put(&watcher->text, "}}");
   return false;

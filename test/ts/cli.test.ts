@@ -1,12 +1,15 @@
 // The `multistack` command: what it judges, what it starts, what it refuses.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { effectiveCapabilities, grantCommand, missingCapabilities } from '../../ts/src/cli/doctor/capabilities.js';
+import { daemonPath, judgeDaemon } from '../../ts/src/cli/doctor/daemon.js';
 import { judgeDevice, judgeTap, withoutCapabilities, type Link } from '../../ts/src/cli/doctor/devices.js';
 import { checkKernel } from '../../ts/src/cli/doctor/kernel.js';
 import { environment, nodeCommand } from '../../ts/src/cli/run.js';
+import { daemonProgram, startDaemon } from './daemon.js';
 
 const main = new URL('../../dist/cli/main.js', import.meta.url).pathname;
 
@@ -151,6 +154,35 @@ test('doctor prints one JSON object and exits by its verdict', () => {
   assert.ok(report.checks.some((check) => check.name === 'AF_XDP'));
   assert.ok(report.checks.every((check) => check.ok || check.fix !== undefined));
   assert.ok(report.ports.length >= 1);
+});
+
+test('a daemon is there, or not, or not for this user', () => {
+  const path = '/run/multistack/default';
+  const there = judgeDaemon(path, { pid: 12, uid: 34 });
+  assert.equal([there.state, there.pid, there.uid], ['reachable', 12, 34]);
+  assert.match(there.detail, /^\/run\/multistack\/default: process 12 of uid 34/);
+  assert.is(judgeDaemon(path, { code: 'ENOENT', message: '' }).detail, `none at ${path}`);
+  const refused = judgeDaemon(path, { code: 'EACCES', message: 'ask for permission' });
+  assert.equal([refused.state, refused.detail], ['forbidden', 'ask for permission']);
+  assert.is(judgeDaemon(path, { code: 'ECONNREFUSED', message: 'it has ended' }).state, 'failed');
+  assert.is(daemonPath({}), path);
+  assert.is(daemonPath({ MULTISTACK: 'unix:/tmp/x' }), '/tmp/x');
+});
+
+function daemonOfDoctor(MULTISTACK: string): { state: string; pid?: number; uid?: number; path: string } {
+  const env = { ...process.env, MULTISTACK };
+  const { stdout } = spawnSync(process.execPath, [main, 'doctor', '--json'], { encoding: 'utf8', env });
+  return (JSON.parse(stdout) as { daemon: ReturnType<typeof daemonOfDoctor> }).daemon;
+}
+
+test('doctor tells of a daemon', async () => {
+  assert.is(daemonOfDoctor('unix:/nonexistent/socket').state, 'none');
+  if (daemonProgram()) return;
+  const daemon = await startDaemon();
+  const { state, pid, uid, path } = daemonOfDoctor(daemon.spec);
+  assert.equal([state, path, uid], ['reachable', daemon.path, process.geteuid?.()]);
+  assert.is(readFileSync(`/proc/${pid}/comm`, 'utf8'), 'multistackd\n');
+  await daemon.close();
 });
 
 test.run();

@@ -149,7 +149,7 @@ export class Control {
     return control;
   }
 
-  channels(): Promise<{ channels: Channel[]; switch: Traffic }> {
+  channels(): Promise<{ channels: Channel[]; daemon: { pid: number; uid: number }; switch: Traffic }> {
     return this.#query({ what: 'channels' });
   }
 

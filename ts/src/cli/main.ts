@@ -56,8 +56,8 @@ program
   .command('doctor')
   .description('say what this machine and user can do, what is missing, and the command that adds it')
   .option('--json', 'one JSON object')
-  .action((options: { json?: boolean }) => {
-    process.exitCode = doctor(options.json === true);
+  .action(async (options: { json?: boolean }) => {
+    process.exitCode = await doctor(options.json === true);
   });
 
 addSeeingCommands(program);

@@ -12,6 +12,7 @@ import {
   xdpCapabilities,
   type Capability,
 } from './capabilities.js';
+import { daemonFacts, daemonPath, judgeDaemon, type DaemonVerdict } from './daemon.js';
 import { judgeDevice, judgeTap, withoutCapabilities, type Link, type PortVerdict } from './devices.js';
 import { checkKernel, type Check, type KernelFacts } from './kernel.js';
 
@@ -19,16 +20,17 @@ interface Report {
   ok: boolean;
   checks: Check[];
   ports: PortVerdict[];
+  daemon: DaemonVerdict;
 }
 
 /** Print what works here. Returns 0 when devices can be carried, 1 when something is missing for it. */
-export function doctor(json: boolean): number {
-  const report = examine();
+export async function doctor(json: boolean): Promise<number> {
+  const report = await examine();
   console.log(json ? JSON.stringify(report, null, 2) : render(report));
   return report.ok ? 0 : 1;
 }
 
-function examine(): Report {
+async function examine(): Promise<Report> {
   const held = effectiveCapabilities(readOr('/proc/self/status', ''));
   const wanted: Capability[] = xdpCapabilities.filter((name) => name !== 'CAP_IPC_LOCK' || !unlimitedLockedMemory());
   const missing = missingCapabilities(held, wanted);
@@ -40,10 +42,12 @@ function examine(): Report {
       .map((verdict) => withoutCapabilities(verdict, missing)),
     withoutCapabilities(judgeTap(tun()), missingCapabilities(held, tapCapabilities)),
   ];
+  const path = daemonPath(process.env);
   return {
     ok: checks.every((check) => check.ok) && ports.some(({ port, works }) => port.startsWith('xdp:') && works),
     checks,
     ports,
+    daemon: judgeDaemon(path, await daemonFacts(path)),
   };
 }
 
@@ -127,7 +131,7 @@ function writable(file: string): boolean {
   }
 }
 
-function render({ ok, checks, ports }: Report): string {
+function render({ ok, checks, ports, daemon }: Report): string {
   const mark = (good: boolean): string => (good ? 'ok' : 'no');
   const fixes = [
     ...checks.filter((check) => !check.ok).map((check) => `${check.name}: ${check.fix ?? check.detail}`),
@@ -144,7 +148,14 @@ function render({ ok, checks, ports }: Report): string {
       ports.map((port) => [port.port, mark(port.works), port.detail]),
     ),
     '',
+    table(['multistackd', '', ''], [['', mark(daemon.state === 'reachable'), daemon.detail]]),
+    '',
     ...(fixes.length > 0 ? ['What would change that:', ...fixes.map((fix) => `  ${fix}`)] : []),
-    ok ? 'Devices can be carried here.' : 'Without that, only the memory port works.',
+    verdict(ok, daemon),
   ].join('\n');
+}
+
+function verdict(ok: boolean, { state }: DaemonVerdict): string {
+  if (ok) return 'Devices can be carried here.';
+  return `Without that, only the memory port works${state === 'reachable' ? ', and what multistackd carries' : ''}.`;
 }
