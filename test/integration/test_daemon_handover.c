@@ -202,6 +202,140 @@ static void no_connection_is_lost_while_servers_are_replaced(void **state) {
   close(done[0]);
 }
 
+/* --- what a listener has not told of yet when it is handed over --- */
+
+struct two_servers {
+  struct app old, new;
+  struct mst_tuple tuple;
+  mst_listener *listener, *successor;
+};
+
+static void leave_waiting(mst_listener *listener, void *user) {
+  (void)listener;
+  (void)user;
+}
+
+static mst_listener *listen_at(struct app *app, uint16_t port, unsigned flags) {
+  struct mst_endpoint local = endpoint("127.0.0.1", port);
+  mst_binding *binding;
+  mst_listener *listener;
+  assert_int_equal(mst_bind(app->stack, MST_TCP, &local, flags, &binding), 0);
+  assert_int_equal(mst_listen(binding, 16, leave_waiting, NULL, &listener), 0);
+  mst_unbind(binding);
+  return listener;
+}
+
+static void hand_over(struct two_servers *both, const char *spec) {
+  assert_int_equal(mst_host_offer(both->old.host, both->old.stack, &both->tuple), 0);
+  app_open(&both->new, spec);
+  both->successor = listen_at(&both->new, both->tuple.port, MST_BIND_TAKE);
+}
+
+static void all_turn(struct two_servers *both, struct app *client) {
+  app_turn(client, 5);
+  app_turn(&both->old, 5);
+  app_turn(&both->new, 5);
+}
+
+/* The old server's connection serves on, a new one is the successor's, and then nothing is left. */
+static void old_serves_on_and_new_is_successors(struct two_servers *both, struct app *client, struct call *call) {
+  struct call later;
+  mst_conn *accepted = NULL;
+  while (!(accepted = mst_accept(both->listener))) all_turn(both, client);
+  mst_conn_set_event(accepted, echo, NULL);
+  say(call, "q");
+  while (!call->over) all_turn(both, client);
+  assert_int_equal(call->echoed, 1);
+  mst_close(call->conn);
+
+  call_open(client, &later);
+  while (!(accepted = mst_accept(both->successor))) all_turn(both, client);
+  assert_null(mst_accept(both->listener));
+  mst_conn_set_event(accepted, echo, NULL);
+  say(&later, "q");
+  while (!later.over) all_turn(both, client);
+  mst_close(later.conn);
+  while (mst_host_flows(both->old.stack, &both->tuple)) all_turn(both, client);
+  mst_listener_close(both->listener);
+}
+
+static void begin(struct two_servers *both, struct app *client, struct call *call, const char *spec) {
+  struct mst_endpoint local = endpoint("127.0.0.1", PORT);
+  *both = (struct two_servers){.tuple = {.addr = local.addr, .port = PORT, .protocol = MST_TCP}};
+  app_open(&both->old, spec);
+  app_open(client, spec);
+  both->listener = listen_at(&both->old, PORT, 0);
+  call_open(client, call);
+}
+
+static void end(struct two_servers *both, struct app *client) {
+  mst_host_close(client->host);
+  mst_host_close(both->old.host);
+  mst_host_close(both->new.host);
+}
+
+/* The SYN,ACK is sent, and the client has not been there to answer it. */
+static void a_half_open_connection_stays(void **state) {
+  struct daemon_rig *rig = *state;
+  struct two_servers both;
+  struct app client;
+  struct call call;
+  begin(&both, &client, &call, rig->spec);
+  mst_host_flush(client.host);
+  while (!mst_host_flows(both.old.stack, &both.tuple)) app_turn(&both.old, RIG_LIMIT_MS);
+  mst_host_flush(both.old.host);
+  assert_null(mst_accept(both.listener));
+  hand_over(&both, rig->spec);
+  old_serves_on_and_new_is_successors(&both, &client, &call);
+  end(&both, &client);
+}
+
+static bool is_connected(const struct call *call) {
+  struct mst_tcp_info info;
+  mst_conn_get_info(call->conn, &info);
+  return info.state == MST_ESTABLISHED;
+}
+
+/* The handshake is done, nobody has accepted it and nothing was sent. */
+static void an_idle_connection_that_waits_for_accept_stays(void **state) {
+  struct daemon_rig *rig = *state;
+  struct two_servers both;
+  struct app client;
+  struct call call;
+  begin(&both, &client, &call, rig->spec);
+  while (!is_connected(&call)) {
+    app_turn(&client, 5);
+    app_turn(&both.old, 5);
+  }
+  mst_host_flush(client.host);
+  hand_over(&both, rig->spec);
+  old_serves_on_and_new_is_successors(&both, &client, &call);
+  end(&both, &client);
+}
+
+/* Accepted by the program, which has said nothing and heard nothing before, at the moment or for a while after. */
+static void an_accepted_idle_connection_stays(void **state) {
+  struct daemon_rig *rig = *state;
+  struct two_servers both;
+  struct app client;
+  struct call call;
+  mst_conn *accepted;
+  begin(&both, &client, &call, rig->spec);
+  while (!(accepted = mst_accept(both.listener))) {
+    app_turn(&client, 5);
+    app_turn(&both.old, 5);
+  }
+  mst_conn_set_event(accepted, echo, NULL);
+  hand_over(&both, rig->spec);
+  mst_listener_close(both.listener); /* of what is accepted it resets nothing */
+  for (int i = 0; i < 10; i++) all_turn(&both, &client);
+  say(&call, "q");
+  while (!call.over) all_turn(&both, &client);
+  assert_int_equal(call.echoed, 1);
+  mst_close(call.conn);
+  end(&both, &client);
+}
+
 /* Who offers nothing is not succeeded, and nobody of another tuple is either. */
 static void only_what_is_offered_is_taken(void **state) {
   struct daemon_rig *rig = *state;
@@ -256,6 +390,9 @@ static int teardown(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(no_connection_is_lost_while_servers_are_replaced),
+      cmocka_unit_test(a_half_open_connection_stays),
+      cmocka_unit_test(an_idle_connection_that_waits_for_accept_stays),
+      cmocka_unit_test(an_accepted_idle_connection_stays),
       cmocka_unit_test(only_what_is_offered_is_taken),
       cmocka_unit_test(embedded_too),
   };
