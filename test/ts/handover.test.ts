@@ -1,6 +1,7 @@
 // A server is replaced while it is asked, by processes that share a multistackd: nobody is refused or reset.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
@@ -168,6 +169,28 @@ test('the example replaces itself at SIGHUP', async () => {
   await endsWell(first);
   assert.match((await execute([...swapped, ask], env)).stdout, new RegExp(`^hello from ${pid}\n`));
   process.kill(pid);
+});
+
+const uvHttp = fileURLToPath(new URL('../../build-test/integrations/libuv/examples/uv-http', import.meta.url));
+test('uv-http is replaced while it is asked', async () => {
+  if (!existsSync(uvHttp)) {
+    console.log(`skip: uv-http is replaced: ${uvHttp} is not built`);
+    return;
+  }
+  const serve = [uvHttp, '--listen', '127.0.0.1:8306'];
+  const [first] = await start(serve, env);
+  const [asking] = await start([...swapped, client, 'http://127.0.0.1:8306/'], env);
+  const offered = says(first, 'offered');
+  first.kill('SIGHUP');
+  await offered;
+  const [second] = await start([...serve, '--take'], env);
+  first.kill('SIGTERM');
+  const told = says(asking, '}\n');
+  asking.stdin?.end();
+  await told;
+  await endsWell(asking);
+  await endsWell(first);
+  await stop(second);
 });
 
 test('multistack/net: listen({ takeOver: true })', async () => {

@@ -86,14 +86,18 @@ static void on_connection(mst_uv_tcp_t *listener, int status) {
   if (mst_uv_accept(listener, tcp) || mst_uv_read_start(tcp, on_alloc, on_read)) close_peer(tcp);
 }
 
-int server_start(mst_uv_t *uv, const struct sockaddr *addr) {
+int server_start(mst_uv_t *uv, const struct sockaddr *addr, unsigned bind_flags) {
   stack = uv;
   int err = mst_uv_tcp_init(uv, &server);
-  if (!err) err = mst_uv_tcp_bind(&server, addr, 0);
+  if (!err) err = mst_uv_tcp_bind(&server, addr, bind_flags);
   if (!err) err = mst_uv_listen(&server, 511, on_connection);
   return err;
 }
 
 void server_stop(void) {
   mst_uv_walk(stack, close_handle, NULL);
+}
+
+mst_uv_tcp_t *server_listener(void) {
+  return &server;
 }

@@ -5,15 +5,17 @@
 
 #include "os.h"
 
-int server_start(mst_uv_t *uv, const struct sockaddr *addr);
+int server_start(mst_uv_t *uv, const struct sockaddr *addr, unsigned bind_flags);
+mst_uv_tcp_t *server_listener(void);
 /* Close all that server_start opened. */
 void server_stop(void);
 
-int os_server_start(mst_uv_t *uv, const struct sockaddr *addr);
+int os_server_start(mst_uv_t *uv, const struct sockaddr *addr, unsigned bind_flags);
 void os_server_stop(void);
 
 #ifdef OS_STACK
 #define server_start os_server_start
+#define server_listener os_server_listener
 #define server_stop os_server_stop
 #endif
 

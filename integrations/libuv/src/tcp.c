@@ -57,12 +57,22 @@ int mst_uv_listen(mst_uv_tcp_t *tcp, int backlog, mst_uv_connection_cb cb) {
   return 0;
 }
 
-int mst_uv_tcp_offer(mst_uv_tcp_t *tcp) {
+static struct mst_tuple tuple_of(const mst_uv_tcp_t *tcp) {
   struct mst_endpoint local;
-  if (!tcp->listener) return UV_EINVAL;
   mst_listener_local(tcp->listener, &local);
-  struct mst_tuple tuple = {.addr = local.addr, .port = local.port, .protocol = MST_TCP};
+  return (struct mst_tuple){.addr = local.addr, .port = local.port, .protocol = MST_TCP};
+}
+
+int mst_uv_tcp_offer(mst_uv_tcp_t *tcp) {
+  if (!tcp->listener) return UV_EINVAL;
+  struct mst_tuple tuple = tuple_of(tcp);
   return mst_host_offer(tcp->uv->host, tcp->uv->stack, &tuple);
+}
+
+size_t mst_uv_tcp_flows(const mst_uv_tcp_t *tcp) {
+  if (!tcp->listener) return 0;
+  struct mst_tuple tuple = tuple_of(tcp);
+  return mst_host_flows(tcp->uv->stack, &tuple);
 }
 
 void mst__uv_tcp_accept_more(mst_uv_tcp_t *tcp) {

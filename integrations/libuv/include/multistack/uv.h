@@ -88,6 +88,8 @@ int mst_uv_listen(mst_uv_tcp_t *tcp, int backlog, mst_uv_connection_cb cb);
 /* Let a successor of the same user, in this or another process, take the listener's address (MST_UV_TCP_TAKE):
  * mst_host_offer, which says when this one may be closed. 0, UV_EINVAL (it does not listen), UV_E.... */
 int mst_uv_tcp_offer(mst_uv_tcp_t *tcp);
+/* Connections of the listener's address, half-open ones too: mst_host_flows. 0 where it does not listen. */
+size_t mst_uv_tcp_flows(const mst_uv_tcp_t *tcp);
 /* Once for each connection callback, in it or later; the next connection waits for it. */
 int mst_uv_accept(mst_uv_tcp_t *server, mst_uv_tcp_t *client);
 int mst_uv_tcp_connect(mst_uv_connect_t *req, mst_uv_tcp_t *tcp, const struct sockaddr *addr, mst_uv_connect_cb cb);
