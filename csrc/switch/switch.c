@@ -202,17 +202,6 @@ bool mst_switch_detach_some(mst_switch *sw, unsigned id, unsigned leases) {
   return true;
 }
 
-int mst_switch_channel_of_address(const mst_switch *sw, const void *address) {
-  const uint8_t *at = address;
-  for (unsigned id = 0; id < sw->channel_room; id++) {
-    const struct mst__switch_channel *channel = mst__live_channel(sw, id);
-    if (!channel) continue;
-    const struct mst__channel_geometry *geometry = &channel->end.geometry;
-    if (at >= geometry->region && at < geometry->region + geometry->region_bytes) return (int)id;
-  }
-  return -MST_ENOENT;
-}
-
 void mst_switch_neighbours_changed(mst_switch *sw) {
   sw->neighbour_generation++;
   if (!sw->waiting_count) return;

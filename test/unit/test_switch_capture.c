@@ -214,18 +214,6 @@ static void random_descriptors_are_survived(void **state) {
   rig_close(&rig);
 }
 
-static void addresses_belong_to_channels(void **state) {
-  (void)state;
-  struct rig rig;
-  open_pair(&rig);
-  for (unsigned i = 0; i < RIG_CHANNELS; i++) {
-    const uint8_t *memory = mst_channel_alloc(rig.channel[i], 100);
-    assert_int_equal(mst_switch_channel_of_address(rig.sw, memory), rig.id[i]);
-  }
-  assert_int_equal(mst_switch_channel_of_address(rig.sw, &rig), -MST_ENOENT);
-  rig_close(&rig);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_channel_is_seen_in_both_directions),
@@ -234,7 +222,6 @@ int main(void) {
       cmocka_unit_test(a_port_is_seen_in_both_directions),
       cmocka_unit_test(payload_is_read_once),
       cmocka_unit_test(random_descriptors_are_survived),
-      cmocka_unit_test(addresses_belong_to_channels),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

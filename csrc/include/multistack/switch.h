@@ -86,9 +86,6 @@ void mst_switch_detach(mst_switch *sw, unsigned id);
 void mst_switch_abandon(mst_switch *sw, unsigned id);
 bool mst_switch_detach_some(mst_switch *sw, unsigned id, unsigned leases);
 
-/* The channel whose region `address` is in, or -MST_ENOENT. Async-signal-safe, in the switch's own thread. */
-int mst_switch_channel_of_address(const mst_switch *sw, const void *address);
-
 /* What a capture shows. */
 #define MST_SWITCH_ANY UINT32_MAX
 struct mst_switch_filter {
