@@ -1,5 +1,6 @@
 #!/bin/sh
-# Dependencies run one way: base <- wire <- stack, tcp <- switch, port <- host, integrations, addon. Reads every
+# Dependencies run one way: base <- wire <- stack, tcp <- switch, port, os <- control, attach <- host, daemon,
+# integrations, addon. Reads every
 # #include of the C and C++ sources and says which ones go against it.
 #   tools/check-layers.sh [ROOT]
 set -eu
@@ -16,11 +17,12 @@ BEGIN {
   may["tcp"] = "include base wire stack"
   may["switch"] = "include base wire"
   may["port"] = "include base"
+  may["os"] = "include"
   may["control"] = "include"
-  may["attach"] = "include base control"
-  may["host"] = "include base wire stack tcp switch port"
-  may["daemon"] = "include base wire stack tcp switch port control host"
-  may["posix"] = "include base wire stack tcp switch port host"
+  may["attach"] = "include base control os"
+  may["host"] = "include base wire stack tcp switch port os"
+  may["daemon"] = "include base wire stack tcp switch port control host os"
+  may["posix"] = "include base wire stack tcp switch port host os"
   may["examples"] = "include"
   may["outside"] = "include" # integrations and addon
   # System headers that the pure layers may have.

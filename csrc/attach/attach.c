@@ -249,10 +249,10 @@ static void take_messages(struct mst_attach *attach) {
 
 void mst_attach_process(mst_attach *attach, uint64_t now_ns) {
   attach->now_ns = now_ns;
-  bool asleep = attach->asleep;
+  bool rung = take_rings(attach), woken_otherwise = attach->asleep && !rung;
   attach->asleep = false;
-  /* News cost a system call: they are looked for when nothing else has woken us, else now and then. */
-  if (!(take_rings(attach) || !asleep) || now_ns - attach->looked_ns >= LOOK_NS) {
+  /* News cost a system call: they are looked for when they may be what has woken us, else now and then. */
+  if (woken_otherwise || now_ns - attach->looked_ns >= LOOK_NS) {
     attach->looked_ns = now_ns;
     take_messages(attach);
     take_surplus(attach);

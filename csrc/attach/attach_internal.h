@@ -84,8 +84,6 @@ struct mst_attach {
 
 /* attach.c: hang up; the daemon is looked for from now on. */
 void mst__attach_lost(struct mst_attach *attach);
-/* For what must not take for ever within one call; not the caller's clock. */
-uint64_t mst__attach_clock_ns(void);
 
 /* fork.c: those of this process, which a child must let go of. */
 void mst__attach_remember(struct mst_attach *attach);

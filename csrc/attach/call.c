@@ -1,14 +1,8 @@
 /* Questions to the daemon, each with its answer before the next. */
 #include "attach_internal.h"
+#include "os/env.h"
 #include <errno.h>
-#include <time.h>
 #include <unistd.h>
-
-uint64_t mst__attach_clock_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 void mst__attach_take_news(struct mst_attach *attach) {
   const struct mst__control_header *header = &attach->received.message.header;
@@ -28,14 +22,14 @@ int mst__attach_call(struct mst_attach *attach, void *message, size_t bytes, enu
   if (attach->state != MST__ATTACH_UP) return -MST_ENETDOWN;
   header->serial = ++attach->serial;
   uint32_t serial = header->serial;
-  uint64_t until_ns = mst__attach_clock_ns() + (uint64_t)attach->wait_ms * 1000000;
+  uint64_t until_ns = mst__os_clock_ns() + (uint64_t)attach->wait_ms * 1000000;
   int status = mst__control_send(attach->control, message, bytes, NULL, 0, false) ? 0 : 1;
   while (status == 1) {
     status = mst__control_receive(attach->control, &attach->received, false);
     if (status != 1) break;
     if (got->type == answer && got->serial == serial) return 0;
     mst__attach_take_news(attach);
-    if (mst__attach_clock_ns() >= until_ns) break; /* much news and no answer */
+    if (mst__os_clock_ns() >= until_ns) break; /* much news and no answer */
   }
   mst__attach_lost(attach);
   return -MST_ENETDOWN;

@@ -1,5 +1,6 @@
 /* Who gets packets to a tuple, here or in another program: asked before a connection that may go to either stack. */
 #include "attach_internal.h"
+#include "os/env.h"
 
 /* That nobody holds it is not believed for a moment: a server may begin to listen right now. */
 #define BELIEVE_NS 100000000u
@@ -16,7 +17,7 @@ static bool ask(struct mst_attach *attach, enum mst_protocol protocol, const str
 bool mst_attach_holds(mst_attach *attach, enum mst_protocol protocol, const struct mst_endpoint *local) {
   uint64_t hash = mst__hash(&attach->lease_key, local->addr.bytes, sizeof local->addr.bytes) + local->port;
   struct mst__attach_held *known = &attach->held[hash & (MST__ATTACH_HELD - 1)];
-  uint64_t now_ns = mst__attach_clock_ns();
+  uint64_t now_ns = mst__os_clock_ns();
   if (attach->state != MST__ATTACH_UP) return false;
   if (now_ns < known->until_ns && known->protocol == protocol && known->local.port == local->port &&
       mst_addr_equal(&known->local.addr, &local->addr))

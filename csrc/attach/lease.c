@@ -2,33 +2,16 @@
 #include "attach_internal.h"
 #include "base/list.h"
 #include "base/tuple.h"
+#include "os/env.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define FIRST_BUCKETS 64u
 #define FIRST_BLOCK 8u
 
-static void *alloc(void *ctx, size_t bytes) {
-  (void)ctx;
-  return malloc(bytes);
-}
-
-static void give_back(void *ctx, void *memory, size_t bytes) {
-  (void)ctx;
-  (void)bytes;
-  free(memory);
-}
-
-static void random_bytes(void *ctx, void *out, size_t bytes) {
-  (void)ctx;
-  while (getrandom(out, bytes, 0) != (ssize_t)bytes) {
-  } /* interrupted */
-}
-
 int mst__attach_leases_init(struct mst_attach *attach) {
-  attach->env = (struct mst_env){.alloc = alloc, .free = give_back, .random = random_bytes};
-  random_bytes(NULL, &attach->lease_key, sizeof attach->lease_key);
+  attach->env = (struct mst_env){.alloc = mst__os_alloc, .free = mst__os_free, .random = mst__os_random};
+  mst__os_random(NULL, &attach->lease_key, sizeof attach->lease_key);
   return mst__hash_table_init(&attach->leases, &attach->env, FIRST_BUCKETS) ? 0 : -MST_ENOMEM;
 }
 

@@ -151,7 +151,7 @@ int mst__capture_begin(struct mst__watcher *watcher, struct mst_failure *failure
   uint32_t most = RECORD_BYTES_MAX - offsetof(struct mst__control_packet, data);
   *recording = (struct mst__recording){
       .snap_bytes = watcher->question.snap_bytes < most ? watcher->question.snap_bytes : most,
-      .realtime_offset_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - (int64_t)mst__host_clock_ns(),
+      .realtime_offset_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - (int64_t)mst__os_clock_ns(),
   };
   struct mst_switch_filter filter = filter_of(&watcher->question);
   recording->capture = mst_switch_capture(watcher->client->daemon->sw, &filter, seen, watcher);

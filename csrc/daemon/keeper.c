@@ -1,6 +1,7 @@
 /* The master's side: starting a keeper, adopting one, and telling it everything again when it has died. */
 #include "keeper.h"
 #include "keeper_store.h"
+#include "os/env.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -64,9 +65,7 @@ __attribute__((format(printf, 3, 4))) static int fail(struct mst_failure *failur
 }
 
 static time_t clock_s(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec;
+  return (time_t)(mst__os_clock_ns() / 1000000000u);
 }
 
 static void close_fd(int *fd) {

@@ -2,12 +2,12 @@
  * app, or of its patience. */
 #include "keeper.h"
 #include "keeper_store.h"
+#include "os/env.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 struct keeper {
@@ -25,12 +25,6 @@ struct keeper {
 };
 
 static struct mst__keeper_packet heard, reply;
-
-static uint64_t clock_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* The kernel closes all that is held. */
 static _Noreturn void end(const struct keeper *keeper) {
@@ -59,7 +53,7 @@ static void find_apps(struct keeper *keeper) {
 static void master_is_gone(struct keeper *keeper) {
   close(keeper->master);
   keeper->master = -1;
-  if (keeper->adopted) keeper->deadline_ns = clock_ns() + (uint64_t)keeper->keep_s * 1000000000u;
+  if (keeper->adopted) keeper->deadline_ns = mst__os_clock_ns() + (uint64_t)keeper->keep_s * 1000000000u;
   keeper->adopted = false;
   find_apps(keeper);
 }
@@ -169,7 +163,7 @@ static void hear_master(struct keeper *keeper) {
 
 static int patience_ms(const struct keeper *keeper) {
   if (keeper->adopted) return -1;
-  uint64_t now_ns = clock_ns();
+  uint64_t now_ns = mst__os_clock_ns();
   if (now_ns >= keeper->deadline_ns || (keeper->master < 0 && !keeper->app_count)) return 0;
   uint64_t ms = (keeper->deadline_ns - now_ns) / 1000000 + 1;
   return ms > INT32_MAX ? INT32_MAX : (int)ms;

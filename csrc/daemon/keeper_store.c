@@ -5,12 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct mst_env env = {.alloc = mst__host_alloc, .free = mst__host_free, .random = mst__host_random};
+static const struct mst_env env = {.alloc = mst__os_alloc, .free = mst__os_free, .random = mst__os_random};
 
 int mst__keeper_store_init(struct mst__keeper_store *store, bool owns) {
   *store = (struct mst__keeper_store){.owns = owns};
   mst__list_init(&store->all);
-  mst__host_random(NULL, &store->hash_key, sizeof store->hash_key);
+  mst__os_random(NULL, &store->hash_key, sizeof store->hash_key);
   return mst__hash_table_init(&store->table, &env, 64) ? 0 : -MST_ENOMEM;
 }
 

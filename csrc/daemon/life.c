@@ -104,7 +104,7 @@ void mst__life_attached(struct mst__client *client, const uint8_t token[MST__CON
   if (client->limbo)
     memcpy(client->token, token, sizeof client->token);
   else
-    mst__host_random(NULL, client->token, sizeof client->token);
+    mst__os_random(NULL, client->token, sizeof client->token);
   struct life_app_key key = app_key(client->token);
   client->pidfd = pidfd_of(client);
   if (client->pidfd >= 0) hold(client->daemon, &key, sizeof key, &value, sizeof value, &client->pidfd, 1);

@@ -51,9 +51,9 @@ void mst__daemon_events(struct mst__daemon *daemon, const struct epoll_event *ev
 static void serve(struct mst__daemon *daemon, int wait_ms) {
   struct epoll_event events[EVENTS];
   int count = epoll_wait(daemon->epoll, events, EVENTS, wait_ms);
-  uint64_t begin_ns = daemon->now_ns = mst__host_clock_ns();
+  uint64_t begin_ns = daemon->now_ns = mst__os_clock_ns();
   mst__daemon_events(daemon, events, count);
-  daemon->now_ns = mst__host_clock_ns();
+  daemon->now_ns = mst__os_clock_ns();
   daemon->control_next_ns = daemon->now_ns + CONTROL_SHARE * (daemon->now_ns - begin_ns);
 }
 
@@ -81,7 +81,7 @@ void mst__daemon_run(struct mst__daemon *daemon) {
   uint64_t spin_ns = (uint64_t)daemon->config->spin_us * 1000, awake_until_ns = 0;
   while (!daemon->stopping) {
     size_t moved = mst_host_process(daemon->host);
-    daemon->now_ns = mst__host_clock_ns();
+    daemon->now_ns = mst__os_clock_ns();
     if (moved) awake_until_ns = daemon->now_ns + spin_ns;
     look_at_routes(daemon);
     look_at_channels(daemon, moved != 0);

@@ -11,6 +11,11 @@
 
 #define WAIT_FDS_MAX 512u /* a device has a descriptor for each receive queue */
 
+static void log_to_stderr(void *ctx, enum mst_log_level level, const char *line) {
+  (void)ctx;
+  if (level <= MST_LOG_WARN) fprintf(stderr, "multistack: %s\n", line);
+}
+
 static int fail(struct mst_failure *failure, int code, const char *what) {
   if (!failure) return code;
   failure->code = code;
@@ -74,7 +79,7 @@ static int open_ports(struct mst_host *host, const struct mst_host_options *opti
 
 static uint64_t clock_ns(void *ctx) {
   (void)ctx;
-  return mst__host_clock_ns();
+  return mst__os_clock_ns();
 }
 
 static int open_switch(struct mst_host *host, const struct mst_host_options *options, struct mst_failure *failure) {
@@ -87,7 +92,7 @@ static int open_switch(struct mst_host *host, const struct mst_host_options *opt
   }
   struct mst_switch_options switch_options = {
       .size = sizeof switch_options,
-      .env = {.ctx = host, .alloc = mst__host_alloc, .free = mst__host_free, .random = mst__host_random},
+      .env = {.ctx = host, .alloc = mst__os_alloc, .free = mst__os_free, .random = mst__os_random},
       .clock_ns = clock_ns,
       .os = host->os ? mst__os_linux_ops(host->os) : NULL,
   };
@@ -98,14 +103,14 @@ static int open_switch(struct mst_host *host, const struct mst_host_options *opt
 static void stamp_captures(struct mst_host *host) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  host->sw->realtime_offset_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - (int64_t)mst__host_clock_ns();
+  host->sw->realtime_offset_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - (int64_t)mst__os_clock_ns();
 }
 
 int mst_host_open(const struct mst_host_options *options, mst_host **out, struct mst_failure *failure) {
   if (options && options->size != sizeof *options) return fail(failure, -MST_EINVAL, "mst_host_options.size");
   struct mst_host *host = calloc(1, sizeof *host);
   if (!host) return fail(failure, -MST_ENOMEM, "making a host");
-  host->log = options && options->log ? options->log : mst__host_log_stderr;
+  host->log = options && options->log ? options->log : log_to_stderr;
   host->log_ctx = options ? options->log_ctx : NULL;
   host->wait_fd = epoll_create1(EPOLL_CLOEXEC);
   int error = host->wait_fd < 0 ? fail(failure, -errno, "epoll_create1") : 0;
@@ -193,7 +198,7 @@ static int make_stack(struct mst__host_stack *entry, const struct mst_stack_opti
   /* A small arena is the bound, less what is lost between blocks of different sizes. */
   if (arena_bytes && !options.memory_max_bytes) options.memory_max_bytes = arena_bytes - arena_bytes / 4;
   options.env = (struct mst_env){
-      .ctx = entry, .alloc = stack_alloc, .free = stack_free, .random = mst__host_random, .log = stack_log};
+      .ctx = entry, .alloc = stack_alloc, .free = stack_free, .random = mst__os_random, .log = stack_log};
   options.net = entry->attach ? mst__shared_net(entry)
                               : (struct mst_net){.ctx = entry,
                                                  .lease = stack_lease,
@@ -252,7 +257,7 @@ int mst_host_add_stack(mst_host *host, const struct mst_stack_options *options, 
   char name[32];
   snprintf(name, sizeof name, "stack%u", host->stack_count);
   if (host->pcap && !entry->attach) mst_switch_tee(host->sw, entry->id, host->pcap, name);
-  mst_stack_advance(entry->stack, mst__host_clock_ns()); /* what is called before the first packet has its time too */
+  mst_stack_advance(entry->stack, mst__os_clock_ns()); /* what is called before the first packet has its time too */
   append(host, entry);
   *out = entry->stack;
   return 0;
@@ -264,7 +269,7 @@ bool mst_host_holds(mst_host *host, enum mst_protocol protocol, const struct mst
 
 uint64_t mst_host_now(const mst_host *host) {
   (void)host;
-  return mst__host_clock_ns();
+  return mst__os_clock_ns();
 }
 
 int mst_host_wait_fd(const mst_host *host) {

@@ -4,6 +4,7 @@
 
 #include "multistack/attach.h"
 #include "multistack/host.h"
+#include "os/env.h"
 
 struct mst__os_linux;
 struct mst__trace_file;
@@ -61,13 +62,6 @@ int mst__port_thread(struct mst_port *inner, struct mst_port **out);
 
 /* sockets.c: for mst_attach_set_sockets, with a struct mst__host_stack. */
 int mst__host_stack_sockets(void *ctx, char *out, size_t bytes);
-
-/* env.c: memory from the C library, randomness from the kernel, the host's log. */
-void *mst__host_alloc(void *ctx, size_t bytes);
-void mst__host_free(void *ctx, void *memory, size_t bytes);
-void mst__host_random(void *ctx, void *out, size_t bytes);
-void mst__host_log_stderr(void *ctx, enum mst_log_level level, const char *line);
-uint64_t mst__host_clock_ns(void);
 
 /* trace_file.c: the event trace of a host's stacks, in one file. */
 int mst__trace_file_open(const char *path, struct mst__trace_file **out, struct mst_failure *failure);

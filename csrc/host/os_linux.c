@@ -273,7 +273,7 @@ static enum mst_neighbour_state neighbour(void *ctx, unsigned ifindex, const str
   struct mst__os_linux *os = ctx;
   char buffer[512];
   struct neighbour_entry entry = {0};
-  uint64_t now_ns = mst__host_clock_ns();
+  uint64_t now_ns = mst__os_clock_ns();
   struct nlmsghdr *message = neighbour_message(buffer, RTM_GETNEIGH, ifindex, addr, 0);
   int error = mst__netlink_ask(os, message, on_neighbour, &entry);
   if (error || !entry.found) return start(os, ifindex, addr, now_ns);

@@ -30,7 +30,7 @@ static size_t input(struct mst__host_stack *entry, uint64_t now_ns) {
 }
 
 static size_t one_round(struct mst_host *host) {
-  uint64_t now_ns = mst__host_clock_ns();
+  uint64_t now_ns = mst__os_clock_ns();
   size_t moved = mst_switch_process_ports(host->sw, PORT_BUDGET, now_ns);
   for (struct mst__host_stack *entry = host->stacks; entry; entry = entry->next) {
     if (entry->attach) mst__shared_process(entry, now_ns);
@@ -43,7 +43,7 @@ static size_t one_round(struct mst_host *host) {
 
 /* Looked for when there is nothing else to do, since it costs a system call. */
 static void look_at_os(struct mst_host *host, bool idle) {
-  uint64_t now_ns = mst__host_clock_ns();
+  uint64_t now_ns = mst__os_clock_ns();
   if (!idle && now_ns - host->os_looked_ns < OS_LOOK_NS) return;
   host->os_looked_ns = now_ns;
   mst__os_linux_events(host->os, host->sw);
@@ -62,7 +62,7 @@ static void look_for_dead_ports(struct mst_host *host) {
 /* While nothing comes, whoever waits for this core has more to do on it. */
 static void poll_on(struct mst_host *host, bool moved) {
   if (moved)
-    host->poll_until_ns = mst__host_clock_ns() + host->poll_ns;
+    host->poll_until_ns = mst__os_clock_ns() + host->poll_ns;
   else
     sched_yield();
 }
@@ -85,7 +85,7 @@ size_t mst_host_process(mst_host *host) {
 }
 
 void mst_host_flush(mst_host *host) {
-  uint64_t now_ns = mst__host_clock_ns();
+  uint64_t now_ns = mst__os_clock_ns();
   for (struct mst__host_stack *entry = host->stacks; entry; entry = entry->next) {
     mst_stack_flush(entry->stack, now_ns);
     if (entry->attach && !mst__shared_flush(entry)) host->work_left = true;
@@ -95,7 +95,7 @@ void mst_host_flush(mst_host *host) {
 }
 
 uint64_t mst_host_deadline(const mst_host *host) {
-  if (host->work_left || (host->poll_ns && mst__host_clock_ns() < host->poll_until_ns)) return 0;
+  if (host->work_left || (host->poll_ns && mst__os_clock_ns() < host->poll_until_ns)) return 0;
   uint64_t earliest = mst_switch_deadline(host->sw);
   for (const struct mst__host_stack *entry = host->stacks; entry; entry = entry->next) {
     uint64_t deadline = mst_stack_next_deadline(entry->stack);

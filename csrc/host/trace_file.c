@@ -26,7 +26,7 @@ static void end_line(struct mst__trace_file *file, size_t length) {
 static uint64_t epoch_unix_ns(void) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec - mst__host_clock_ns();
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec - mst__os_clock_ns();
 }
 
 int mst__trace_file_open(const char *path, struct mst__trace_file **out, struct mst_failure *failure) {

@@ -8,6 +8,7 @@
 #include "daemon/daemon.h"
 #include "daemon/life_internal.h"
 #include "daemon/observe.h"
+#include "fuzz_input.h"
 #include "switch/switch_internal.h"
 
 #include <errno.h>
@@ -145,7 +146,7 @@ struct client {
 };
 
 struct fuzz {
-  const uint8_t *at, *end;
+  struct input in;
   struct mst__daemon *daemon;
   struct client *client;
   uint64_t random;
@@ -154,26 +155,8 @@ struct fuzz {
 static struct sockaddr_un address; /* of the listener */
 static socklen_t address_bytes;
 
-static uint8_t byte(struct fuzz *f) {
-  return f->at < f->end ? *f->at++ : 0;
-}
-static uint32_t word(struct fuzz *f) {
-  uint32_t high = byte(f);
-  return high << 8 | byte(f);
-}
-
-static void *fuzz_alloc(void *ctx, size_t bytes) {
-  (void)ctx;
-  return malloc(bytes);
-}
-static void fuzz_free(void *ctx, void *memory, size_t bytes) {
-  (void)ctx;
-  (void)bytes;
-  free(memory);
-}
 static void fuzz_random(void *ctx, void *out, size_t bytes) {
-  struct fuzz *f = ctx;
-  for (uint8_t *at = out; bytes--; at++) *at = (uint8_t)((f->random = f->random * 6364136223846793005u + 1) >> 33);
+  fuzz_random_bytes(&((struct fuzz *)ctx)->random, out, bytes);
 }
 
 static void hang_up(struct client *client) {
@@ -290,9 +273,9 @@ static void say_hello(struct fuzz *f, struct client *client, uint8_t how) {
   mst_channel_restart(client->channel);
   if (how & 1) memcpy(hello.token, away_token, sizeof hello.token);
   if (how & 2) fd = odd_fd(f, how >> 4, client);
-  if (how & 4) hello.arena_bytes = (uint64_t)word(f) << (how >> 4);
+  if (how & 4) hello.arena_bytes = (uint64_t)input_word(&f->in) << (how >> 4);
   if (how & 2 && how >> 4 == 3) hello.arena_bytes = (2u << 20) - 4096 * 3 - shape.rx_bytes;
-  if (how & 8) ((uint8_t *)&hello)[8 + byte(f) % (sizeof hello - 8)] = byte(f);
+  if (how & 8) ((uint8_t *)&hello)[8 + input_byte(&f->in) % (sizeof hello - 8)] = input_byte(&f->in);
   tell(f, client, &hello, sizeof hello, &fd, 1, true);
 }
 
@@ -306,7 +289,7 @@ static void say_observe(struct fuzz *f, struct client *client) {
 
 static struct mst_tuple tuple_of(struct fuzz *f) {
   static const char *const text[] = {"127.0.0.1", "0.0.0.0", "127.0.0.2", "::1", "::", "224.0.0.1"};
-  uint8_t what = byte(f), where = byte(f);
+  uint8_t what = input_byte(&f->in), where = input_byte(&f->in);
   struct mst_tuple tuple = {.port = what & 15 ? (uint16_t)(PORTS + (what & 15)) : 0, .flags = where >> 4};
   tuple.protocol = what & 16 ? MST_UDP : what & 32 ? MST_TCP : what;
   mst_addr_parse(text[where % 6], &tuple.addr);
@@ -314,9 +297,9 @@ static struct mst_tuple tuple_of(struct fuzz *f) {
 }
 
 static void ask_for_tuple(struct fuzz *f, struct client *client) {
-  uint8_t what = byte(f) % 6;
+  uint8_t what = input_byte(&f->in) % 6;
   struct mst_tuple tuple = tuple_of(f);
-  struct mst__control_lease lease = {.tuple = tuple, .flags = byte(f)};
+  struct mst__control_lease lease = {.tuple = tuple, .flags = input_byte(&f->in)};
   struct mst__control_release release = {.tuple = tuple};
   struct mst__control_block block = {.tuple = tuple, .count = lease.flags};
   struct mst__control_route route = {.destination = tuple.addr};
@@ -348,8 +331,8 @@ static size_t text_of(struct fuzz *f, char *out, size_t room) {
                                       "}",
                                       "\""};
   size_t length = 0;
-  for (int i = byte(f) % 8; i >= 0; i--) {
-    uint8_t which = byte(f);
+  for (int i = input_byte(&f->in) % 8; i >= 0; i--) {
+    uint8_t which = input_byte(&f->in);
     if (which >= sizeof parts / sizeof *parts) {
       out[length++] = (char)which;
       continue;
@@ -364,7 +347,7 @@ static size_t text_of(struct fuzz *f, char *out, size_t room) {
 
 static void say_text(struct fuzz *f, struct client *client, bool is_answer) {
   static struct mst__control_text message;
-  uint8_t how = byte(f);
+  uint8_t how = input_byte(&f->in);
   memset(&message, 0, sizeof message.header + 8);
   message.header.type = is_answer ? MST__CONTROL_SOCKETS_ARE : MST__CONTROL_QUERY;
   message.header.serial = is_answer && !(how & 2) ? client->sockets_serial : ++client->serial;
@@ -375,20 +358,21 @@ static void say_text(struct fuzz *f, struct client *client, bool is_answer) {
 }
 
 static void say_anything(struct fuzz *f, struct client *client) {
-  uint8_t message[600] = {byte(f), 0, 0, 0, byte(f)}, how = byte(f);
+  uint8_t message[600] = {input_byte(&f->in), 0, 0, 0, input_byte(&f->in)}, how = input_byte(&f->in);
   int fds[MST__CONTROL_FDS_MAX];
-  size_t bytes = how & 8 ? word(f) % sizeof message : mst__control_bytes((enum mst__control_type)message[0], how & 7);
+  size_t bytes =
+      how & 8 ? input_word(&f->in) % sizeof message : mst__control_bytes((enum mst__control_type)message[0], how & 7);
   if (bytes > sizeof message) bytes = sizeof message;
-  for (size_t i = 8; i < bytes && f->at < f->end; i++) message[i] = byte(f);
+  for (size_t i = 8; i < bytes && f->in.at < f->in.end; i++) message[i] = input_byte(&f->in);
   unsigned count = how >> 4 & 7;
   if (count > MST__CONTROL_FDS_MAX) count = MST__CONTROL_FDS_MAX;
-  for (unsigned i = 0; i < count; i++) fds[i] = odd_fd(f, byte(f), client);
+  for (unsigned i = 0; i < count; i++) fds[i] = odd_fd(f, input_byte(&f->in), client);
   tell(f, client, message, bytes, fds, count, false);
 }
 
 static void ring(struct fuzz *f, struct client *client) {
   static const char bytes[64];
-  uint8_t how = byte(f);
+  uint8_t how = input_byte(&f->in);
   if (client->bell < 0) return;
   if (how & 128)
     shutdown(client->bell, SHUT_WR);
@@ -398,7 +382,7 @@ static void ring(struct fuzz *f, struct client *client) {
 
 static void send_packet(struct fuzz *f, struct client *client) {
   uint8_t bytes[28] = {0x45, 0, 0, 28, 0, 0, 0, 0, 64, MST_UDP, 0x7c, 0xcf, 127, 0, 0, 1, 127, 0, 0, 1};
-  uint16_t source = PORTS + (byte(f) & 15), destination = PORTS + (byte(f) & 15);
+  uint16_t source = PORTS + (input_byte(&f->in) & 15), destination = PORTS + (input_byte(&f->in) & 15);
   bytes[20] = (uint8_t)(source >> 8), bytes[21] = (uint8_t)source, bytes[25] = 8;
   bytes[22] = (uint8_t)(destination >> 8), bytes[23] = (uint8_t)destination;
   const struct mst_packet packet = {.len = sizeof bytes, .iov_count = 1, .iov = {{bytes, sizeof bytes}}};
@@ -407,28 +391,28 @@ static void send_packet(struct fuzz *f, struct client *client) {
 
 static void write_header(struct fuzz *f, const struct client *client) {
   uint8_t *at = mst__channel_geometry(client->channel)->region;
-  uint32_t where = word(f);
+  uint32_t where = input_word(&f->in);
   if (where & 0x8000) /* what is not there reads as zeroes */
     fallocate(mst_channel_fd(client->channel), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 8192);
   else
-    at[where % 8192] = byte(f);
+    at[where % 8192] = input_byte(&f->in);
 }
 
 static void pass_time(struct fuzz *f) {
   static const uint64_t steps_ns[] = {1000, 1000000, 100000000, 500000000, 10000000000, 100000000000};
-  f->daemon->now_ns += steps_ns[byte(f) % 6];
+  f->daemon->now_ns += steps_ns[input_byte(&f->in) % 6];
 }
 
 /* --- a step, and what must hold after it --- */
 
 static void step(struct fuzz *f) {
-  uint8_t what = byte(f);
+  uint8_t what = input_byte(&f->in);
   int which = 1 + (what >> 4) % (CLIENTS - 1);
   struct client *client = &f->client[which];
   if (client->fd < 0) connect_client(f, which, which & 1 ? AWAY_UID : AWAY_UID + 1);
   switch (what & 15) {
   case 0:
-  case 1: say_hello(f, client, what & 1 ? byte(f) : 0); break;
+  case 1: say_hello(f, client, what & 1 ? input_byte(&f->in) : 0); break;
   case 2: say_observe(f, client); break;
   case 3: say_anything(f, client); break;
   case 4:
@@ -551,7 +535,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static struct client clients[CLIENTS];
   static struct mst__daemon daemon;
   static struct mst__daemon_config config;
-  struct fuzz fuzz = {.at = data, .end = data + size, .daemon = &daemon, .client = clients}, *f = &fuzz;
+  struct fuzz fuzz = {.in = {data, data + size}, .daemon = &daemon, .client = clients}, *f = &fuzz;
   if (size > 1024) return 0;
   if (!clients[0].channel) {
     for (int i = 0; i < CLIENTS; i++) CHECK(mst_channel_create(&shape, &clients[i].channel) == 0);
@@ -569,7 +553,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   keeper.app = (int)syscall(SYS_pidfd_open, getpid(), 0);
   open_daemon(f, &config);
   attach_victim(f);
-  while (f->at < f->end) {
+  while (f->in.at < f->in.end) {
     step(f);
     check(f);
   }

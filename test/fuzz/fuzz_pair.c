@@ -2,6 +2,7 @@
  * back, marked, cut, merged in part or changed, and the applications read, write, close and change options in between.
  * As long as no packet was changed, every byte must arrive in order and once, and all that sim/invariant.h says must
  * hold; after that there must at least be an end. */
+#include "fuzz_input.h"
 #include "sim/invariant.h"
 #include "sim/middlebox.h"
 #include "sim/packet.h"
@@ -15,10 +16,6 @@
 #define CHECK(condition) ((condition) ? (void)0 : abort())
 
 #define STREAM_MAX (1u << 20)
-
-struct input {
-  const uint8_t *at, *end;
-};
 
 struct side {
   struct sim_node *node;
@@ -45,15 +42,6 @@ struct fuzzed_box {
   size_t held_bytes;
 };
 
-static uint8_t byte(struct fuzz *f) {
-  return f->in.at < f->in.end ? *f->in.at++ : 0;
-}
-
-static uint32_t word(struct fuzz *f) {
-  uint32_t high = byte(f);
-  return high << 8 | byte(f);
-}
-
 static uint8_t stream_byte(int side, uint32_t position) {
   return (uint8_t)(position * 7 + (position >> 8) * 31 + (unsigned)side * 101);
 }
@@ -76,7 +64,7 @@ static void hold(struct fuzzed_box *box, const struct sim_hop *hop, const uint8_
   box->hop = *hop;
   memcpy(box->held, packet, bytes);
   box->held_bytes = bytes;
-  sim_box_wake_at(&box->box, box->box.sim->now_ns + SIM_MS * (1 + byte(box->fuzz)));
+  sim_box_wake_at(&box->box, box->box.sim->now_ns + SIM_MS * (1 + input_byte(&box->fuzz->in)));
 }
 
 static void change(struct fuzz *f, uint8_t *packet, size_t bytes) {
@@ -84,11 +72,11 @@ static void change(struct fuzz *f, uint8_t *packet, size_t bytes) {
   f->changed = true;
   sim_tcp_view(packet, bytes, &view);
   size_t headers = view.ip_bytes + view.tcp_bytes;
-  for (int i = byte(f) % 4; i >= 0; i--) {
-    uint8_t where = byte(f);
-    size_t at = where < 200 ? view.ip_bytes + where % view.tcp_bytes : word(f) % bytes;
+  for (int i = input_byte(&f->in) % 4; i >= 0; i--) {
+    uint8_t where = input_byte(&f->in);
+    size_t at = where < 200 ? view.ip_bytes + where % view.tcp_bytes : input_word(&f->in) % bytes;
     if (at >= headers || at < view.ip_bytes || at - view.ip_bytes == 12) continue; /* lengths stay */
-    packet[at] = byte(f);
+    packet[at] = input_byte(&f->in);
   }
   sim_packet_finish(packet, bytes);
 }
@@ -98,7 +86,7 @@ static void cut(struct fuzz *f, const struct sim_hop *hop, uint8_t *packet, size
   uint8_t out[66000];
   sim_tcp_view(packet, bytes, &view);
   if (view.data_bytes < 2) return sim_box_pass(hop, packet, bytes);
-  size_t first = 1 + word(f) % (view.data_bytes - 1), headers = view.ip_bytes + view.tcp_bytes;
+  size_t first = 1 + input_word(&f->in) % (view.data_bytes - 1), headers = view.ip_bytes + view.tcp_bytes;
   memcpy(out, packet, headers + first);
   out[view.ip_bytes + 13] &= (uint8_t) ~(SIM_FIN | SIM_PSH);
   sim_packet_finish(out, headers + first);
@@ -113,7 +101,7 @@ static void cut(struct fuzz *f, const struct sim_hop *hop, uint8_t *packet, size
 static void fuzzed_packet(struct sim_box *base, const struct sim_hop *hop, uint8_t *packet, size_t bytes) {
   struct fuzzed_box *box = (struct fuzzed_box *)(void *)base;
   struct fuzz *f = box->fuzz;
-  uint8_t what = f->calm ? 0 : byte(f) % 32;
+  uint8_t what = f->calm ? 0 : input_byte(&f->in) % 32;
   switch (what) {
   case 1:
   case 2:
@@ -186,7 +174,7 @@ static void read_some(struct fuzz *f, int which, uint32_t bytes) {
 static void set_option(struct fuzz *f, mst_conn *conn) {
   static const int32_t values[] = {-1, 0, 1, 2, 100, 5000, 70000, 1 << 20};
   static const char *const names[] = {"cubic", "newreno", "bbr"};
-  uint8_t option = byte(f) % 24, value = byte(f);
+  uint8_t option = input_byte(&f->in) % 24, value = input_byte(&f->in);
   if (option == 23)
     mst_conn_set_congestion_control(conn, names[value % 3]);
   else
@@ -199,14 +187,14 @@ static void use_side(struct fuzz *f, uint8_t op) {
   if (!side->conn) return;
   switch (op >> 1 & 7) {
   case 0:
-  case 1: write_some(f, which, word(f)); break;
-  case 2: write_some(f, which, byte(f)); break;
-  case 3: read_some(f, which, word(f)); break;
-  case 4: read_some(f, which, byte(f)); break;
+  case 1: write_some(f, which, input_word(&f->in)); break;
+  case 2: write_some(f, which, input_byte(&f->in)); break;
+  case 3: read_some(f, which, input_word(&f->in)); break;
+  case 4: read_some(f, which, input_byte(&f->in)); break;
   case 5: set_option(f, side->conn); break;
   case 6: mst_shutdown(side->conn); break;
   default:
-    if (byte(f) & 1) break; /* or most runs would be short */
+    if (input_byte(&f->in) & 1) break; /* or most runs would be short */
     mst_conn *conn = side->conn;
     side->conn = NULL;
     side->dead = true;
@@ -238,7 +226,7 @@ static void pass_time(struct fuzz *f, uint8_t how) {
 
 static void add_stack(struct fuzz *f, int which) {
   static const uint32_t buffers[] = {0, 0, 5000, 70000}, mtus[] = {1500, 1500, 1280, 9000};
-  uint8_t shape = byte(f), more = byte(f);
+  uint8_t shape = input_byte(&f->in), more = input_byte(&f->in);
   struct mst_stack_options options = {
       .congestion_control = shape & 1   ? "newreno"
                             : shape & 2 ? "bbr"
@@ -260,7 +248,7 @@ static void add_stack(struct fuzz *f, int which) {
 
 static void set_up(struct fuzz *f) {
   mst_binding *binding;
-  f->ip6 = byte(f) & 1;
+  f->ip6 = input_byte(&f->in) & 1;
   f->sim = sim_new(1);
   f->watch = sim_watch_new(f->sim);
   for (int i = 0; i < 2; i++) add_stack(f, i);
@@ -293,9 +281,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size > 2048) return 0;
   set_up(f);
   while (f->in.at < f->in.end) {
-    uint8_t op = byte(f);
+    uint8_t op = input_byte(&f->in);
     if (op & 128)
-      pass_time(f, byte(f));
+      pass_time(f, input_byte(&f->in));
     else
       use_side(f, op);
     for (int i = 0; i < 2; i++) sim_turn(f->side[i].node);

@@ -1,6 +1,7 @@
 /* The whole stack: bytes become packets, clock steps and calls. A hostile peer that nevertheless knows where the
  * connections are, an application that does anything at any time, also inside callbacks, memory that runs out, a ring
  * that is full. Every packet that the stack sends is checked by the simulator, and all must come back at the end. */
+#include "fuzz_input.h"
 #include "sim/packet.h"
 #include "sim/sim.h"
 
@@ -12,10 +13,6 @@
 #define FLOWS 4
 #define CONNS 8
 #define PACKET_MAX 70000
-
-struct input {
-  const uint8_t *at, *end;
-};
 
 /* What the peer knows of a connection, from what the stack has sent. */
 struct flow {
@@ -38,15 +35,6 @@ struct fuzz {
   uint8_t *last;
   size_t last_bytes;
 };
-
-static uint8_t byte(struct fuzz *f) {
-  return f->in.at < f->in.end ? *f->in.at++ : 0;
-}
-
-static uint32_t word(struct fuzz *f) {
-  uint32_t high = byte(f);
-  return high << 8 | byte(f);
-}
 
 /* --- the application --- */
 
@@ -132,16 +120,17 @@ static void listen_again(struct fuzz *f) {
 
 static void connect_one(struct fuzz *f) {
   mst_conn **slot = free_slot(f);
-  struct flow *flow = &f->flows[byte(f) % FLOWS];
+  struct flow *flow = &f->flows[input_byte(&f->in) % FLOWS];
   struct mst_endpoint remote = {.addr = f->ip6 ? f->peer->ip6 : f->peer->ip4, .port = flow->peer_port};
   struct mst_endpoint local;
-  uint8_t kind = byte(f);
+  uint8_t kind = input_byte(&f->in);
   mst_binding *binding = kind & 1 ? bind_port(f, MST_TCP, 80) : NULL;
   if (kind & 2) remote.addr = f->ip6 ? f->node->ip6 : f->node->ip4; /* itself */
   if (kind & 4) remote.port = 80;
   if (slot && mst_connect(f->stack, binding, &remote, on_event, f, slot) == 0) {
     mst_conn_local(*slot, &local);
-    *flow = (struct flow){.local_port = local.port, .peer_port = remote.port, .snd_nxt = word(f), .open = true};
+    *flow =
+        (struct flow){.local_port = local.port, .peer_port = remote.port, .snd_nxt = input_word(&f->in), .open = true};
   } else if (slot) {
     *slot = NULL;
   }
@@ -156,7 +145,7 @@ static void on_udp(mst_udp *udp, int error, void *user) {
 }
 
 static void use_udp(struct fuzz *f) {
-  uint8_t kind = byte(f);
+  uint8_t kind = input_byte(&f->in);
   struct mst_endpoint remote = {.addr = f->ip6 ? f->peer->ip6 : f->peer->ip4, .port = f->flows[kind % FLOWS].peer_port};
   uint8_t buffer[2000] = {0};
   if (!f->udp) {
@@ -165,7 +154,7 @@ static void use_udp(struct fuzz *f) {
     if (binding) mst_unbind(binding);
     return;
   }
-  struct mst_iov iov = {buffer, word(f) % sizeof buffer};
+  struct mst_iov iov = {buffer, input_word(&f->in) % sizeof buffer};
   switch (kind >> 4 & 3) {
   case 0: mst_udp_send(f->udp, &iov, 1, NULL, kind & 8 ? NULL : &remote); break;
   case 1: mst_udp_receive(f->udp, buffer, iov.len, &remote, NULL); break;
@@ -175,19 +164,19 @@ static void use_udp(struct fuzz *f) {
 }
 
 static void use_conn(struct fuzz *f) {
-  uint8_t which = byte(f), kind = byte(f);
+  uint8_t which = input_byte(&f->in), kind = input_byte(&f->in);
   mst_conn *conn = f->conns[which % CONNS];
   if (!conn) return;
   switch (kind % 10) {
   case 0:
-  case 1: return write_some(conn, word(f));
+  case 1: return write_some(conn, input_word(&f->in));
   case 2:
-  case 3: return read_some(conn, word(f));
-  case 4: return peek_some(conn, word(f));
+  case 3: return read_some(conn, input_word(&f->in));
+  case 4: return peek_some(conn, input_word(&f->in));
   case 5: mst_shutdown(conn); return;
   case 6: {
     static const int32_t values[] = {-1, 0, 1, 2, 100, 5000, 70000, 1 << 20};
-    mst_conn_set_option(conn, (enum mst_tcp_option)(which >> 4), values[byte(f) % 8]);
+    mst_conn_set_option(conn, (enum mst_tcp_option)(which >> 4), values[input_byte(&f->in) % 8]);
     return;
   }
   case 7: mst_conn_set_congestion_control(conn, which & 128 ? "cubic" : "newreno"); return;
@@ -217,18 +206,18 @@ static size_t peer_options(struct fuzz *f, uint8_t kind, uint8_t *out) {
   size_t n = 0;
   if (kind & 1) {
     out[0] = 2, out[1] = 4;
-    sim_put16(out + 2, word(f));
+    sim_put16(out + 2, input_word(&f->in));
     n = 4;
   }
   if (kind & 2 || f->timestamps) {
     out[n] = 1, out[n + 1] = 1, out[n + 2] = 8, out[n + 3] = 10;
-    sim_put32(out + n + 4, (uint32_t)(f->sim->now_ns / SIM_MS) + (kind & 4 ? word(f) - 32768 : 0));
-    sim_put32(out + n + 8, kind & 8 ? word(f) : 0);
+    sim_put32(out + n + 4, (uint32_t)(f->sim->now_ns / SIM_MS) + (kind & 4 ? input_word(&f->in) - 32768 : 0));
+    sim_put32(out + n + 8, kind & 8 ? input_word(&f->in) : 0);
     n += 12;
   }
-  if (kind & 16 || (f->wide && kind & 1)) out[n++] = 3, out[n++] = 3, out[n++] = byte(f) & 31;
+  if (kind & 16 || (f->wide && kind & 1)) out[n++] = 3, out[n++] = 3, out[n++] = input_byte(&f->in) & 31;
   if (kind & 32)
-    for (uint8_t more = byte(f) % 16; more && n < 40; more--) out[n++] = byte(f);
+    for (uint8_t more = input_byte(&f->in) % 16; more && n < 40; more--) out[n++] = input_byte(&f->in);
   return n;
 }
 
@@ -257,20 +246,20 @@ static void send_segment(struct fuzz *f, struct flow *flow, uint8_t flags, int32
 }
 
 static struct flow *some_flow(struct fuzz *f) {
-  return &f->flows[byte(f) % FLOWS];
+  return &f->flows[input_byte(&f->in) % FLOWS];
 }
 
 static int32_t offset(struct fuzz *f) {
-  int32_t value = (int8_t)byte(f);
+  int32_t value = (int8_t)input_byte(&f->in);
   return value % 2 ? value * 1024 : value / 2;
 }
 
 static void mutated_segment(struct fuzz *f) {
   struct flow *flow = some_flow(f);
-  uint8_t flags = byte(f), options = byte(f);
+  uint8_t flags = input_byte(&f->in), options = input_byte(&f->in);
   int32_t seq = offset(f), ack = offset(f);
-  uint16_t window = (uint16_t)word(f);
-  send_segment(f, flow, flags, seq, ack, window, word(f) % 3000, options);
+  uint16_t window = (uint16_t)input_word(&f->in);
+  send_segment(f, flow, flags, seq, ack, window, input_word(&f->in) % 3000, options);
 }
 
 static void follow(struct fuzz *f, const struct sim_packet *packet) {
@@ -300,8 +289,8 @@ static void settle(struct fuzz *f) {
 static void open_flow(struct fuzz *f) {
   struct flow *flow = some_flow(f);
   flow->local_port = 80;
-  flow->snd_nxt = word(f) << 16;
-  send_segment(f, flow, SIM_SYN, 0, 0, 65535, 0, byte(f));
+  flow->snd_nxt = input_word(&f->in) << 16;
+  send_segment(f, flow, SIM_SYN, 0, 0, 65535, 0, input_byte(&f->in));
   settle(f);
   send_segment(f, flow, SIM_ACK, 0, 0, 65535, 0, 0);
   settle(f);
@@ -309,9 +298,9 @@ static void open_flow(struct fuzz *f) {
 }
 
 static void raw_packet(struct fuzz *f) {
-  uint8_t packet[600] = {0}, how = byte(f);
-  size_t bytes = word(f) % sizeof packet;
-  for (size_t i = 0; i < bytes && f->in.at < f->in.end; i++) packet[i] = byte(f);
+  uint8_t packet[600] = {0}, how = input_byte(&f->in);
+  size_t bytes = input_word(&f->in) % sizeof packet;
+  for (size_t i = 0; i < bytes && f->in.at < f->in.end; i++) packet[i] = input_byte(&f->in);
   if (how & 1 && bytes > 40) { /* likely enough to be looked at */
     bool v4 = packet[0] >> 4 != 6;
     packet[0] = v4 ? 0x45 : 0x60;
@@ -324,12 +313,12 @@ static void raw_packet(struct fuzz *f) {
 
 /* The last packet again, of either direction, with some bytes changed. */
 static void replay(struct fuzz *f) {
-  uint8_t how = byte(f);
+  uint8_t how = input_byte(&f->in);
   if (!f->last_bytes) return;
   bool v4 = f->last[0] >> 4 == 4;
   for (int i = how & 7; i; i--) {
-    uint32_t at = word(f) % f->last_bytes;
-    f->last[at] = byte(f);
+    uint32_t at = input_word(&f->in) % f->last_bytes;
+    f->last[at] = input_byte(&f->in);
   }
   if (how & 8 && f->last_bytes >= 44) { /* to the one who sent it */
     uint8_t swap[16];
@@ -341,14 +330,14 @@ static void replay(struct fuzz *f) {
     memmove(f->last + ports, f->last + ports + 2, 2);
     memcpy(f->last + ports + 2, swap, 2);
   }
-  if (how & 16) f->last_bytes = 1 + word(f) % f->last_bytes;
+  if (how & 16) f->last_bytes = 1 + input_word(&f->in) % f->last_bytes;
   if (how & 32) sim_packet_finish(f->last, f->last_bytes);
   inject(f, f->last, f->last_bytes, how & 64 ? MST_CSUM_VALID : 0);
 }
 
 static void icmp_error(struct fuzz *f) {
-  uint8_t packet[1500], quoted[2000], protocol, type = byte(f), code = byte(f);
-  uint32_t mtu = word(f), quote = word(f);
+  uint8_t packet[1500], quoted[2000], protocol, type = input_byte(&f->in), code = input_byte(&f->in);
+  uint32_t mtu = input_word(&f->in), quote = input_word(&f->in);
   struct flow *flow = some_flow(f);
   struct sim_segment segment = {.source = f->ip6 ? f->node->ip6 : f->node->ip4,
                                 .destination = f->ip6 ? f->peer->ip6 : f->peer->ip4,
@@ -370,9 +359,9 @@ static void udp_packet(struct fuzz *f) {
   uint8_t packet[1600];
   struct mst_endpoint from = {.addr = f->ip6 ? f->peer->ip6 : f->peer->ip4, .port = some_flow(f)->peer_port};
   struct mst_endpoint to = {.addr = f->ip6 ? f->node->ip6 : f->node->ip4, .port = 80};
-  if (f->udp && byte(f) & 1) mst_udp_local(f->udp, &to);
+  if (f->udp && input_byte(&f->in) & 1) mst_udp_local(f->udp, &to);
   to.addr = f->ip6 ? f->node->ip6 : f->node->ip4;
-  inject(f, packet, sim_udp_build(packet, &from, &to, data, word(f) % sizeof data), 0);
+  inject(f, packet, sim_udp_build(packet, &from, &to, data, input_word(&f->in) % sizeof data), 0);
 }
 
 /* --- one run --- */
@@ -385,31 +374,31 @@ static void pass_time(struct fuzz *f, uint8_t how) {
 }
 
 static void trouble(struct fuzz *f) {
-  uint8_t how = byte(f);
-  f->node->memory.fail_chance = how & 1 ? 10000u * byte(f) : 0;
-  f->node->refuse = how & 2 ? 3000u * byte(f) : 0;
+  uint8_t how = input_byte(&f->in);
+  f->node->memory.fail_chance = how & 1 ? 10000u * input_byte(&f->in) : 0;
+  f->node->refuse = how & 2 ? 3000u * input_byte(&f->in) : 0;
   f->node->route_error = how & 4 ? -MST_ENETUNREACH : 0;
-  if (how & 8) f->node->route_mtu = 1280 + word(f);
+  if (how & 8) f->node->route_mtu = 1280 + input_word(&f->in);
 }
 
 static void one_step(struct fuzz *f) {
-  uint8_t op = byte(f);
+  uint8_t op = input_byte(&f->in);
   switch (op % 20) {
-  case 0: return pass_time(f, byte(f));
+  case 0: return pass_time(f, input_byte(&f->in));
   case 1: return open_flow(f);
   case 2:
   case 3: mutated_segment(f); break;
-  case 4: send_segment(f, some_flow(f), SIM_ACK | SIM_PSH, 0, 0, 65535, word(f) % 3000, 0); break;
-  case 5: send_segment(f, some_flow(f), SIM_ACK, 0, 0, (uint16_t)word(f), 0, 0); break;
-  case 6: send_segment(f, some_flow(f), SIM_ACK | SIM_FIN, 0, 0, 65535, byte(f), 0); break;
-  case 7: send_segment(f, some_flow(f), SIM_ACK | SIM_PSH, offset(f), 0, 65535, word(f), 0); break;
+  case 4: send_segment(f, some_flow(f), SIM_ACK | SIM_PSH, 0, 0, 65535, input_word(&f->in) % 3000, 0); break;
+  case 5: send_segment(f, some_flow(f), SIM_ACK, 0, 0, (uint16_t)input_word(&f->in), 0, 0); break;
+  case 6: send_segment(f, some_flow(f), SIM_ACK | SIM_FIN, 0, 0, 65535, input_byte(&f->in), 0); break;
+  case 7: send_segment(f, some_flow(f), SIM_ACK | SIM_PSH, offset(f), 0, 65535, input_word(&f->in), 0); break;
   case 8: raw_packet(f); break;
   case 9: replay(f); break;
   case 10: icmp_error(f); break;
   case 11: connect_one(f); break;
   case 12: accept_one(f); break;
   case 13: listen_again(f); break;
-  case 14: f->mood = byte(f); break;
+  case 14: f->mood = input_byte(&f->in); break;
   case 15: trouble(f); break;
   case 16: use_udp(f); break;
   case 17: udp_packet(f); break;
@@ -437,7 +426,7 @@ static void check_stack(struct fuzz *f) {
 }
 
 static void set_up(struct fuzz *f) {
-  uint8_t shape = byte(f);
+  uint8_t shape = input_byte(&f->in);
   struct mst_stack_options options = {
       .congestion_control = shape & 1 ? "newreno" : "cubic",
       .send_buffer_bytes = shape & 2 ? 5000 : 0,
@@ -451,7 +440,7 @@ static void set_up(struct fuzz *f) {
   f->node = sim_add_stack(f->sim, &options);
   f->peer = sim_add_raw(f->sim);
   f->stack = f->node->stack;
-  f->mood = byte(f);
+  f->mood = input_byte(&f->in);
   for (uint16_t i = 0; i < FLOWS; i++) f->flows[i] = (struct flow){.local_port = 80, .peer_port = (uint16_t)(1000 + i)};
   listen_again(f);
 }

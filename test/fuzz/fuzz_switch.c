@@ -6,6 +6,7 @@
  *             ├── [ switch ] ──┤
  *   honest  ──┘       │        └── accomplice: a limbo of the hostile one's owner
  *                     └── port ── far end */
+#include "fuzz_input.h"
 #include "multistack/switch.h"
 #include "sim/packet.h"
 #include "switch/channel_layout.h"
@@ -54,10 +55,6 @@ static uint8_t *arena_of(const struct lane *lane) {
 
 /* --- a run --- */
 
-struct input {
-  const uint8_t *at, *end;
-};
-
 struct held {
   struct mst_tuple tuples[HELD_MAX];
   unsigned count;
@@ -87,26 +84,8 @@ struct fuzz {
   uint64_t random;
 };
 
-static uint8_t byte(struct fuzz *f) {
-  return f->in.at < f->in.end ? *f->in.at++ : 0;
-}
-static uint32_t word(struct fuzz *f) {
-  uint32_t high = byte(f);
-  return high << 8 | byte(f);
-}
-
-static void *fuzz_alloc(void *ctx, size_t bytes) {
-  (void)ctx;
-  return malloc(bytes);
-}
-static void fuzz_free(void *ctx, void *memory, size_t bytes) {
-  (void)ctx;
-  (void)bytes;
-  free(memory);
-}
 static void fuzz_random(void *ctx, void *out, size_t bytes) {
-  struct fuzz *f = ctx;
-  for (uint8_t *at = out; bytes--; at++) *at = (uint8_t)((f->random = f->random * 6364136223846793005u + 1) >> 33);
+  fuzz_random_bytes(&((struct fuzz *)ctx)->random, out, bytes);
 }
 
 /* --- the host --- */
@@ -290,20 +269,20 @@ static void write_index(struct fuzz *f) {
   struct mst__channel_header *header = mst__channel_header(f->lane[HOSTILE].at);
   struct mst__ring_index *index[] = {&header->tx_head, &header->tx_tail, &header->rx_head,
                                      &header->rx_tail, &header->tx_bell, &header->rx_bell};
-  uint8_t which = byte(f);
-  uint32_t base = which & 128 ? index[which >> 3 & 3]->value : which & 64 ? word(f) << 16 : 0;
-  index[which % 6]->value = base + (uint32_t)(int8_t)byte(f);
+  uint8_t which = input_byte(&f->in);
+  uint32_t base = which & 128 ? index[which >> 3 & 3]->value : which & 64 ? input_word(&f->in) << 16 : 0;
+  index[which % 6]->value = base + (uint32_t)(int8_t)input_byte(&f->in);
 }
 
 static void write_bytes(struct fuzz *f) {
   const struct lane *lane = &f->lane[HOSTILE];
-  uint32_t where = word(f), count = byte(f) % 32;
+  uint32_t where = input_word(&f->in), count = input_byte(&f->in) % 32;
   uint8_t *area = where & 0x8000 ? arena_of(lane) : lane->at->region + lane->at->tx_offset;
-  for (uint32_t i = 0; i < count; i++) area[(where + i) % 4096] = byte(f);
+  for (uint32_t i = 0; i < count; i++) area[(where + i) % 4096] = input_byte(&f->in);
 }
 
 static struct mst_tuple tuple_of(struct fuzz *f) {
-  uint8_t what = byte(f), where = byte(f);
+  uint8_t what = input_byte(&f->in), where = input_byte(&f->in);
   return (struct mst_tuple){.addr = address(where),
                             .port = what & 7,
                             .protocol = what & 8     ? MST_TCP
@@ -333,21 +312,22 @@ static void write_packet(struct fuzz *f) {
   const struct lane *lane = &f->lane[HOSTILE];
   struct mst__channel_header *header = mst__channel_header(lane->at);
   struct mst__tx_slot *slot = &slots_of(lane)[header->tx_head.value % TX_SLOTS];
-  uint8_t shape = byte(f), addresses = byte(f), pieces = shape & 3;
+  uint8_t shape = input_byte(&f->in), addresses = input_byte(&f->in), pieces = shape & 3;
   bool ip6 = shape & 16;
   static const uint8_t from4[] = {0, 2, 0, 5}, from6[] = {3, 3, 6, 3};
   uint8_t packet[5000];
-  size_t bytes = build(f, packet, ip6 ? from6[addresses & 3] : from4[addresses & 3],
-                       ip6 ? from6[addresses >> 2 & 3] : from4[addresses >> 2 & 3], shape & 4 ? word(f) % 4000 : 20);
-  size_t room = pieces ? 40 + byte(f) % 153 : MST_CHANNEL_INLINE_BYTES, head = bytes < room ? bytes : room;
+  size_t bytes =
+      build(f, packet, ip6 ? from6[addresses & 3] : from4[addresses & 3],
+            ip6 ? from6[addresses >> 2 & 3] : from4[addresses >> 2 & 3], shape & 4 ? input_word(&f->in) % 4000 : 20);
+  size_t room = pieces ? 40 + input_byte(&f->in) % 153 : MST_CHANNEL_INLINE_BYTES, head = bytes < room ? bytes : room;
   slot->descriptor = (struct mst__tx_descriptor){.len = (uint32_t)bytes,
                                                  .flags = shape & 8 ? MST_CSUM_PARTIAL : 0,
                                                  .inline_bytes = (uint32_t)head,
-                                                 .gso_size = shape & 32 ? (uint16_t)word(f) : 0};
+                                                 .gso_size = shape & 32 ? (uint16_t)input_word(&f->in) : 0};
   memcpy(slot->bytes, packet, head);
   size_t left = bytes - head, at = 0;
   for (unsigned i = 0; i < pieces && left; i++) {
-    size_t piece = i + 1 == pieces ? left : word(f) % (left + 1);
+    size_t piece = i + 1 == pieces ? left : input_word(&f->in) % (left + 1);
     memcpy(arena_of(lane) + at, packet + bytes - left, piece);
     slot->descriptor.frags[i].offset = (uint32_t)(lane->at->arena_offset + at);
     slot->descriptor.frags[i].len = (uint32_t)piece;
@@ -355,8 +335,8 @@ static void write_packet(struct fuzz *f) {
     at += piece, left -= piece;
   }
   for (int changes = shape >> 6; changes > 0; changes--) {
-    uint32_t where = word(f);
-    ((uint8_t *)slot)[where % sizeof *slot] = byte(f);
+    uint32_t where = input_word(&f->in);
+    ((uint8_t *)slot)[where % sizeof *slot] = input_byte(&f->in);
   }
   header->tx_head.value++;
 }
@@ -368,7 +348,7 @@ static void ask(struct fuzz *f) {
   struct mst_tuple tuple = tuple_of(f);
   struct mst_endpoint remotes[3];
   uint16_t ports[64];
-  uint8_t what = byte(f);
+  uint8_t what = input_byte(&f->in);
   for (unsigned i = 0; i < 3; i++) remotes[i] = endpoint_of(what + i, what & 7);
   unsigned to = what & 64 ? other : f->lane[what >> 4 & 1 ? VICTIM : HONEST].id;
   switch (what & 15) {
@@ -386,7 +366,7 @@ static void ask(struct fuzz *f) {
   case 11:
     mst_switch_lease_block(f->sw, hostile, (enum mst_protocol)tuple.protocol, &tuple.addr, what >> 4, ports);
     break;
-  case 12: mst_switch_blame(f->sw, hostile, word(f)); break;
+  case 12: mst_switch_blame(f->sw, hostile, input_word(&f->in)); break;
   case 13: mst_switch_route(f->sw, &tuple.addr, &(struct mst_route){0}); break;
   case 14:
     tuple.addr = address(what & 64 ? 0 : 2);
@@ -409,7 +389,7 @@ static void attach(struct fuzz *f, unsigned which, uint32_t owner, uint8_t limit
 /* Gone, at once or by and by, and there again. */
 static void leave_and_come(struct fuzz *f) {
   unsigned id = f->lane[HOSTILE].id;
-  uint8_t how = byte(f);
+  uint8_t how = input_byte(&f->in);
   if (how & 8) {
     mst_switch_abandon(f->sw, id);
     if (how & 16) mst_switch_process(f->sw, 8, f->now_ns);
@@ -423,7 +403,7 @@ static void leave_and_come(struct fuzz *f) {
 /* --- what the others do --- */
 
 static void honest_sends(struct fuzz *f) {
-  uint8_t bytes[200], where = byte(f);
+  uint8_t bytes[200], where = input_byte(&f->in);
   struct mst_endpoint from = endpoint_of(0, HONEST_PORT), to = endpoint_of(where & 8 ? 5 : 0, where & 7);
   size_t len = sim_udp_build(bytes, &from, &to, marker, sizeof marker);
   struct mst_packet packet = {.len = (uint32_t)len, .iov_count = 1, .iov = {{bytes, len}}};
@@ -431,26 +411,28 @@ static void honest_sends(struct fuzz *f) {
 }
 
 static void far_sends(struct fuzz *f) {
-  uint8_t packet[5000], shape = byte(f);
+  uint8_t packet[5000], shape = input_byte(&f->in);
   bool ip6 = shape & 1;
   size_t bytes = build(f, packet, ip6 ? 6 : 5, ip6 ? 3 : 0, 20 + shape);
   size_t headers = ip6 ? 40 : 20;
   for (int i = shape >> 6; i > 0; i--) {
-    size_t at = word(f) % bytes;
-    if (at >= headers) packet[at] = byte(f);
+    size_t at = input_word(&f->in) % bytes;
+    if (at >= headers) packet[at] = input_byte(&f->in);
   }
   if (f->port.rx.data) return;
   uint8_t *exact = malloc(bytes);
   CHECK(exact);
   memcpy(exact, packet, bytes);
-  f->port.rx = (struct mst_port_rx){
-      .data = exact, .len = (uint32_t)bytes, .gso_size = shape & 2 ? (uint16_t)word(f) : 0, .flags = shape >> 2 & 7};
+  f->port.rx = (struct mst_port_rx){.data = exact,
+                                    .len = (uint32_t)bytes,
+                                    .gso_size = shape & 2 ? (uint16_t)input_word(&f->in) : 0,
+                                    .flags = shape >> 2 & 7};
   f->far_sent += 100; /* it may be many segments by the time that it arrives */
 }
 
 static void pass(struct fuzz *f) {
   static const uint64_t steps_ns[] = {0, 1, 100000, 1000000, 11000000, 1000000000, 10000000000, 1000000000000};
-  uint8_t how = byte(f);
+  uint8_t how = input_byte(&f->in);
   f->now_ns += steps_ns[how & 7];
   if (how & 8) mst_switch_neighbours_changed(f->sw);
   if (how & 16) mst_switch_routes_changed(f->sw);
@@ -463,11 +445,11 @@ static void pass(struct fuzz *f) {
 /* --- a step, and what must hold after it --- */
 
 static void step(struct fuzz *f) {
-  switch (byte(f) % 16) {
+  switch (input_byte(&f->in) % 16) {
   case 0: write_index(f); break;
   case 1: write_bytes(f); break;
   case 2:
-    if (byte(f) & 1)
+    if (input_byte(&f->in) & 1)
       f->deaf = !f->deaf;
     else
       f->port.full = !f->port.full;
@@ -534,13 +516,13 @@ static void set_up(struct fuzz *f) {
   f->os = (struct mst_switch_os){
       .ctx = f, .reserve = os_reserve, .unreserve = os_unreserve, .route = os_route, .neighbour = os_neighbour};
   CHECK(mst_switch_create(&options, &f->sw) == 0);
-  attach(f, HOSTILE, HOSTILE_OWNER, byte(f));
+  attach(f, HOSTILE, HOSTILE_OWNER, input_byte(&f->in));
   attach(f, VICTIM, VICTIM_OWNER, 0);
   attach(f, HONEST, HONEST_OWNER, 0);
   CHECK(mst_switch_attach(f->sw, NULL, &rights, &f->accomplice) == 0);
   lease_own(f, VICTIM, VICTIM_PORT);
   lease_own(f, HONEST, HONEST_PORT);
-  add_port(f, byte(f));
+  add_port(f, input_byte(&f->in));
   memset(f->lane[HOSTILE].at->region + f->lane[HOSTILE].at->tx_offset, 0, TX_SLOTS * sizeof(struct mst__tx_slot));
   memset(arena_of(&f->lane[HOSTILE]), 0, ARENA_BYTES);
   memset(arena_of(&f->lane[VICTIM]), 0x5a, ARENA_BYTES);

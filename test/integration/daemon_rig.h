@@ -87,6 +87,19 @@ static inline void daemon_close(struct daemon_rig *rig) {
   rmdir(rig->folder);
 }
 
+/* Of a group of tests: one daemon for all, without ports. */
+static inline int daemon_setup(void **state) {
+  static struct daemon_rig rig;
+  daemon_open(&rig, NULL);
+  *state = &rig;
+  return 0;
+}
+
+static inline int daemon_teardown(void **state) {
+  daemon_close(*state);
+  return 0;
+}
+
 /* --- an app: a host attached to the rig's daemon --- */
 
 struct app {

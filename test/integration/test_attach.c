@@ -308,18 +308,6 @@ static void child_of_fork_does_not_disturb_its_parent(void **state) {
   assert_true(app_ended_well(child));
 }
 
-static int setup(void **state) {
-  static struct daemon_rig rig;
-  daemon_open(&rig, NULL);
-  *state = &rig;
-  return 0;
-}
-
-static int teardown(void **state) {
-  daemon_close(*state);
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(no_daemon_is_told_with_what_to_do),
@@ -332,5 +320,5 @@ int main(void) {
       cmocka_unit_test(a_thousand_attachments_leave_nothing),
       cmocka_unit_test(child_of_fork_does_not_disturb_its_parent),
   };
-  return cmocka_run_group_tests(tests, setup, teardown);
+  return cmocka_run_group_tests(tests, daemon_setup, daemon_teardown);
 }

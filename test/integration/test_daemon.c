@@ -164,18 +164,6 @@ static void tuple_is_shared_by_one_user_only(void **state) {
   mst_attach_close(first);
 }
 
-static int setup(void **state) {
-  static struct daemon_rig rig;
-  daemon_open(&rig, NULL);
-  *state = &rig;
-  return 0;
-}
-
-static int teardown(void **state) {
-  daemon_close(*state);
-  return 0;
-}
-
 int main(void) {
   pattern_init();
   const struct CMUnitTest tests[] = {
@@ -184,5 +172,5 @@ int main(void) {
       cmocka_unit_test(ports_below_1024_are_the_privileged_ones),
       cmocka_unit_test(tuple_is_shared_by_one_user_only),
   };
-  return cmocka_run_group_tests(tests, setup, teardown);
+  return cmocka_run_group_tests(tests, daemon_setup, daemon_teardown);
 }

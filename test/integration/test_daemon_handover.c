@@ -375,18 +375,6 @@ static void embedded_too(void **state) {
   mst_host_close(host);
 }
 
-static int setup(void **state) {
-  static struct daemon_rig rig;
-  daemon_open(&rig, NULL);
-  *state = &rig;
-  return 0;
-}
-
-static int teardown(void **state) {
-  daemon_close(*state);
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(no_connection_is_lost_while_servers_are_replaced),
@@ -396,5 +384,5 @@ int main(void) {
       cmocka_unit_test(only_what_is_offered_is_taken),
       cmocka_unit_test(embedded_too),
   };
-  return cmocka_run_group_tests(tests, setup, teardown);
+  return cmocka_run_group_tests(tests, daemon_setup, daemon_teardown);
 }

@@ -108,22 +108,10 @@ static void bad_questions_are_answered(void **state) {
   close(fd);
 }
 
-static int setup(void **state) {
-  static struct daemon_rig rig;
-  daemon_open(&rig, NULL);
-  *state = &rig;
-  return 0;
-}
-
-static int teardown(void **state) {
-  daemon_close(*state);
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(apps_that_lie_or_are_silent),
       cmocka_unit_test(bad_questions_are_answered),
   };
-  return cmocka_run_group_tests(tests, setup, teardown);
+  return cmocka_run_group_tests(tests, daemon_setup, daemon_teardown);
 }

@@ -1,21 +1,21 @@
-#include "host_internal.h"
-#include <stdio.h>
+#include "env.h"
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/types.h>
 #include <time.h>
 
-void *mst__host_alloc(void *ctx, size_t bytes) {
+void *mst__os_alloc(void *ctx, size_t bytes) {
   (void)ctx;
   return malloc(bytes); /* aligned to 16 by the C library */
 }
 
-void mst__host_free(void *ctx, void *memory, size_t bytes) {
+void mst__os_free(void *ctx, void *memory, size_t bytes) {
   (void)ctx;
   (void)bytes;
   free(memory);
 }
 
-void mst__host_random(void *ctx, void *out, size_t bytes) {
+void mst__os_random(void *ctx, void *out, size_t bytes) {
   (void)ctx;
   uint8_t *to = out;
   while (bytes) {
@@ -26,12 +26,7 @@ void mst__host_random(void *ctx, void *out, size_t bytes) {
   }
 }
 
-void mst__host_log_stderr(void *ctx, enum mst_log_level level, const char *line) {
-  (void)ctx;
-  if (level <= MST_LOG_WARN) fprintf(stderr, "multistack: %s\n", line);
-}
-
-uint64_t mst__host_clock_ns(void) {
+uint64_t mst__os_clock_ns(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
